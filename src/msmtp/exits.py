@@ -12,7 +12,7 @@ class Exit:
 
     __slots__ = ("code", "meaning", "name", "temporary")
 
-    def __init__(self, code: int, name: str, temporary: bool, meaning: str) -> None:  # noqa: FBT001 - a table row
+    def __init__(self, code: int, name: str, temporary: bool, meaning: str) -> None:
         self.code = code
         self.name = name
         self.temporary = temporary
