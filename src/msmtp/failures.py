@@ -71,6 +71,10 @@ class FileFailure(Failure, exit_code=EX_IOERR):
     """A local file, standard input or output could not be read or written."""
 
 
+class SpoolFailure(Failure, exit_code=EX_TEMPFAIL, upstream=EX_IOERR):
+    """There is no room to keep the mail while it is sent."""
+
+
 class TlsFileFailure(Failure, exit_code=EX_NOINPUT):
     """A key, certificate, trust or revocation file cannot be used."""
 
@@ -111,12 +115,20 @@ class NetworkFailure(Failure, exit_code=EX_TEMPFAIL, upstream=EX_IOERR):
     """The connection broke or the server stopped answering after the connection was made."""
 
 
+class ServerGoneFailure(Failure, exit_code=EX_TEMPFAIL, upstream=EX_PROTOCOL):
+    """The server closed the connection although an answer was due."""
+
+
 class ProtocolFailure(Failure, exit_code=EX_PROTOCOL):
     """The server's answer is not SMTP, or is an injection."""
 
 
 class UnsupportedFailure(Failure, exit_code=EX_UNAVAILABLE):
     """The server does not offer what the account or the mail needs."""
+
+
+class UnsendableFailure(Failure, exit_code=EX_DATAERR, upstream=EX_UNAVAILABLE):
+    """This mail needs what this server does not have (SIZE, 8BITMIME, SMTPUTF8): no later try will help."""
 
 
 class MechanismFailure(Failure, exit_code=EX_SOFTWARE):
