@@ -123,6 +123,14 @@ class ProtocolFailure(Failure, exit_code=EX_PROTOCOL):
     """The server's answer is not SMTP, or is an injection."""
 
 
+class CommandFailure(Failure, exit_code=EX_DATAERR):
+    """An address or another argument cannot be made a command: a line end is in it, or it is too long."""
+
+
+class SequenceFailure(Failure, exit_code=EX_SOFTWARE):
+    """The program asked for a command where SMTP does not allow it: a fault in the program."""
+
+
 class UnsupportedFailure(Failure, exit_code=EX_UNAVAILABLE):
     """The server does not offer what the account or the mail needs."""
 
