@@ -63,7 +63,7 @@ class Connected(sockets.socket):
         return count
 
 
-class Negotiation(socks.socksocket, Connected):  # type: ignore[misc] # an untyped base
+class Negotiation(socks.socksocket, Connected):
     """PySocks on top of that."""
 
 
@@ -83,7 +83,9 @@ def negotiate(socket: Socket, host: str, port: int, deadline: Deadline) -> None:
 def _negotiate(socket: Socket, host: str, port: int, deadline: Deadline) -> None:
     if len(host) > LONGEST_NAME:
         raise ProxyFailure(f"proxy failure: host name too long: {host}")
-    with Negotiation(socket.family, sockets.SOCK_STREAM, 0, fileno=os.dup(socket.fileno())) as talk:
+    with Negotiation(
+        sockets.AddressFamily(socket.family), sockets.SOCK_STREAM, 0, fileno=os.dup(socket.fileno())
+    ) as talk:
         talk.deadline = deadline
         talk.set_proxy(socks.SOCKS5, "the proxy", rdns=True)
         try:
