@@ -1,0 +1,35 @@
+"""Debian's programs are at hand without being installed."""
+
+from tests.support import debian
+from tests.support.processes import Daemon, free_port, listens
+from tests.support.scripted import ScriptedServer
+from tests.support.upstream import run_upstream, upstream_msmtp, upstream_version
+
+
+def test_the_c_program_runs():
+    assert upstream_version() >= (1, 8, 23)
+    assert upstream_msmtp().is_relative_to(debian.CACHE)
+
+
+def test_the_c_program_sends_to_the_scripted_server():
+    with ScriptedServer() as server:
+        done = run_upstream(
+            ["-C/dev/null", "--host=127.0.0.1", f"--port={server.port}", "-fme@example.org", "you@example.org"],
+            b"x: y\n\nz\n",
+        )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert server.mails[0].data.endswith(b"x: y\r\n\r\nz\r\n")
+    assert server.sessions[0].transcript.flights == 5
+
+
+def test_free_ports_differ():
+    assert len({free_port() for _ in range(20)}) == 20
+
+
+def test_a_daemon_is_waited_for_and_ended(tmp_path):
+    port = free_port()
+    with Daemon(
+        ["python3", "-m", "http.server", "--bind", "127.0.0.1", str(port)], ready=listens(port), log=tmp_path / "log"
+    ):
+        assert listens(port)()
+    assert not listens(port)()

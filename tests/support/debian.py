@@ -1,0 +1,113 @@
+"""Programs of Debian that the tests compare with and talk to, unpacked beside the machine instead of installed on it.
+
+Mail servers exclude one another as packages, and a test bed must not turn the machine into one.  So: ask apt what would
+be installed, ``apt-get download`` that, unpack it below ``.cache/debian/RELEASE/NAME`` and run it from there, under a private
+view of the file system (:mod:`tests.support.namespace`) or with a library path.  Nothing of this needs root but the view.
+
+``python3 -m tests.support.debian`` fetches everything in :data:`BUNDLES` ahead; it uses the standard library only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+CACHE = Path(__file__).parents[2] / ".cache" / "debian"
+
+BUNDLES = {
+    "msmtp": ("msmtp", "msmtp-mta"),
+    "postfix": ("postfix",),
+    "exim": ("exim4-daemon-heavy",),
+    "opensmtpd": ("opensmtpd",),
+    "dovecot": ("dovecot-core", "dovecot-submissiond", "dovecot-lmtpd"),
+    "microsocks": ("microsocks",),
+    "nsd": ("nsd",),
+}
+
+# Which of a bundle's packages the machine may hold without our knowing is apt's business; these are never skipped.
+ALWAYS = {"msmtp", "msmtp-mta"}
+
+
+def release() -> str:
+    """Debian's name of this release, as bookworm."""
+    text = Path("/etc/os-release").read_text()
+    return re.search(r"^VERSION_CODENAME=(\S+)", text, re.MULTILINE)[1]  # type: ignore[index]
+
+
+def library_path(root: Path) -> str:
+    """The value of LD_LIBRARY_PATH for a program that runs out of ``root``."""
+    triplet = sys.implementation._multiarch  # type: ignore[attr-defined]
+    return f"{root}/usr/lib/{triplet}"
+
+
+def bundle(name: str) -> Path:
+    """The folder with the files of a bundle and of what it needs beyond this machine's packages; fetched if need be."""
+    folder = CACHE / release() / name
+    with locked(folder):
+        if not (folder / "complete").exists():
+            shutil.rmtree(folder / "root", ignore_errors=True)
+            _fetch(BUNDLES[name], folder)
+            (folder / "complete").touch()
+    return folder / "root"
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """One process at a time works in this folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _fetch(packages: tuple[str, ...], folder: Path) -> None:
+    root = folder / "root"
+    root.mkdir()
+    wanted = _missing(packages)
+    if wanted:
+        _run(["apt-get", "download", *wanted], folder)
+    for package in sorted(folder.glob("*.deb")):
+        _run(["dpkg-deb", "-x", package.name, "root"], folder)
+        package.unlink()
+    _merge_usr(root)
+
+
+def _missing(packages: tuple[str, ...]) -> list[str]:
+    """What apt would install for these packages, as NAME=VERSION."""
+    plan = _run(["apt-get", "-s", "-y", "--no-install-recommends", "-o", "Debug::NoLocking=1", "install", *packages])
+    found = dict(re.findall(r"^Inst (\S+) (?:\[\S+\] )?\((\S+) ", plan, re.MULTILINE))
+    return [f"{name}={version}" for name, version in found.items()] + sorted(ALWAYS.intersection(packages) - set(found))
+
+
+def _merge_usr(root: Path) -> None:
+    """Move /lib and /sbin under /usr, where they are on every machine since Debian 12."""
+    for name in ("bin", "sbin", "lib", "lib64"):
+        old = root / name
+        if old.is_dir() and not old.is_symlink():
+            shutil.copytree(old, root / "usr" / name, symlinks=True, dirs_exist_ok=True)
+            shutil.rmtree(old)
+
+
+def _run(command: list[str], folder: Path | None = None) -> str:
+    environment = {**os.environ, "LC_ALL": "C"}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()} (are apt's lists there? apt-get update)")
+    return done.stdout
+
+
+def main() -> None:
+    """Fetch the bundles named on the command line, or all."""
+    for name in sys.argv[1:] or BUNDLES:
+        print(f"{name}: {bundle(name)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
