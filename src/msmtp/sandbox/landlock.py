@@ -1,0 +1,112 @@
+"""Landlock: which files, TCP ports and other processes are within reach, decided by the process itself.
+
+A ruleset *handles* rights: a handled right is refused everywhere but where a rule gives it back.  So each version of
+the interface (ABI) that the kernel has is asked for every right it knows, and what is given back are a few paths and
+ports.  Descriptors that are open already keep what they can do.
+
+include/uapi/linux/landlock.h; Documentation/userspace-api/landlock.rst.
+"""
+
+from __future__ import annotations
+
+import os
+from struct import pack
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from msmtp.sandbox.libc import Library
+
+CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446  # one number on every architecture
+ASK_VERSION = 1
+PATH_BENEATH, NET_PORT = 1, 2
+ALL_THREADS = 1 << 3  # LANDLOCK_RESTRICT_SELF_TSYNC, from ABI 8
+
+WRITE_FILE, READ_FILE, READ_DIR, REMOVE_FILE, MAKE_REG = 1 << 1, 1 << 2, 1 << 3, 1 << 5, 1 << 8
+REFER, TRUNCATE, IOCTL_DEV, RESOLVE_UNIX = 1 << 13, 1 << 14, 1 << 15, 1 << 16
+CONNECT_TCP = 1 << 1
+
+FILE_RIGHTS = ((1, (1 << 13) - 1), (2, REFER), (3, TRUNCATE), (5, IOCTL_DEV), (9, RESOLVE_UNIX))
+"""Rights about files, each with the ABI that brought it."""
+
+NET_RIGHTS = ((4, 0b11), (10, 0b1100))
+"""bind and connect: of TCP, then of UDP."""
+
+SCOPES = ((6, 0b11),)
+"""Abstract unix sockets and signals: not to processes outside of this one's domain."""
+
+SIZES = ((1, 8), (4, 16), (6, 24))
+"""Bytes of struct landlock_ruleset_attr."""
+
+OF_A_FILE = WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV | RESOLVE_UNIX | 1
+"""The rights that may be given back on a path that is not a directory."""
+
+DIRECTORY = 0o040000
+
+
+class Ruleset:
+    """What to give back: ``reading`` and ``writing`` paths, each with the rights it gets, and TCP ``ports``."""
+
+    __slots__ = ("ports", "read_rights", "reading", "write_rights", "writing")
+
+    def __init__(
+        self,
+        reading: Iterable[str] = (),
+        read_rights: int = READ_FILE,
+        writing: Iterable[str] = (),
+        write_rights: int = 0,
+        ports: tuple[int, ...] = (),
+    ) -> None:
+        self.reading = tuple(reading)
+        self.read_rights = read_rights
+        self.writing = tuple(writing)
+        self.write_rights = write_rights
+        self.ports = ports
+
+
+def known(rights: tuple[tuple[int, int], ...], abi: int) -> int:
+    """The rights that the ABI has."""
+    mask = 0
+    for since, bits in rights:
+        if abi >= since:
+            mask |= bits
+    return mask
+
+
+def version(libc: Library) -> int:
+    """The kernel's ABI.  OSError: ENOSYS where it has no Landlock, EOPNOTSUPP where it is switched off."""
+    return libc.call("syscall", CREATE_RULESET, None, 0, ASK_VERSION)
+
+
+def restrict(libc: Library, wanted: Ruleset) -> int:
+    """Put the ruleset in force for this process; the ABI it was done with."""
+    abi = version(libc)
+    files, net = known(FILE_RIGHTS, abi), known(NET_RIGHTS, abi)
+    attributes = pack("QQQ", files, net, known(SCOPES, abi))[: max(size for since, size in SIZES if abi >= since)]
+    ruleset = libc.call("syscall", CREATE_RULESET, attributes, len(attributes), 0)
+    try:
+        for path in wanted.reading:
+            _give_back(libc, ruleset, path, wanted.read_rights & files)
+        for path in wanted.writing:
+            _give_back(libc, ruleset, path, wanted.write_rights & files)
+        for port in wanted.ports if net else ():
+            libc.call("syscall", ADD_RULE, ruleset, NET_PORT, pack("QQ", CONNECT_TCP, port), 0)
+        libc.call("syscall", RESTRICT_SELF, ruleset, ALL_THREADS if abi >= 8 else 0)  # noqa: PLR2004
+    finally:
+        os.close(ruleset)
+    return abi
+
+
+def _give_back(libc: Library, ruleset: int, path: str, rights: int) -> None:
+    """Give back the rights at and beneath the path; a path that is not there needs none."""
+    try:
+        descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        if os.fstat(descriptor).st_mode & 0o170000 != DIRECTORY:
+            rights &= OF_A_FILE
+        libc.call("syscall", ADD_RULE, ruleset, PATH_BENEATH, pack("=Qi", rights, descriptor), 0)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,79 @@
+"""Calls into the C library: the one place that does so.
+
+``ctypes`` costs 2.6 ms to import, its extension module ``_ctypes`` a tenth of that, and the extension holds all that is
+needed here.  It is private to Python, so whatever goes wrong with it sends us to the public module, and a test takes
+both ways on each Python.
+
+Arguments are integers (as C int), bytes (as a pointer to them) or None (a null pointer); the result is a C int.
+"""
+
+from __future__ import annotations
+
+from os import strerror
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+
+def private() -> tuple[Callable[[str], Any], Callable[[bytes], int], Callable[[], int]]:
+    """The three things needed, out of ``_ctypes``: function by name, address of bytes, errno of the last call."""
+    from _ctypes import (  # noqa: PLC0415 - only a process that confines itself needs it
+        FUNCFLAG_CDECL,
+        FUNCFLAG_USE_ERRNO,
+        CFuncPtr,
+        _SimpleCData,
+        dlopen,
+        dlsym,
+        get_errno,
+    )
+
+    class Function(CFuncPtr):
+        _flags_ = FUNCFLAG_CDECL | FUNCFLAG_USE_ERRNO
+
+    class Characters(_SimpleCData):  # type: ignore[type-arg]
+        _type_ = "z"
+
+    class Pointer(_SimpleCData):  # type: ignore[type-arg]
+        _type_ = "P"
+
+    process = dlopen(None, 0)  # type: ignore[arg-type] # None is the process itself
+    return (
+        lambda name: Function(dlsym(process, name)),
+        lambda data: Pointer.from_buffer(Characters(data)).value,
+        get_errno,
+    )
+
+
+def public() -> tuple[Callable[[str], Any], Callable[[bytes], int], Callable[[], int]]:
+    """The same out of ``ctypes``."""
+    import ctypes  # noqa: PLC0415 - costs 2.6 ms, for the rare case
+
+    process = ctypes.CDLL(None, use_errno=True)
+
+    def address(data: bytes) -> int:
+        return ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value or 0
+
+    return process.__getattr__, address, ctypes.get_errno
+
+
+class Library:
+    """The C library of this process.  ImportError where Python was built without ctypes."""
+
+    __slots__ = ("_errno", "_function", "address")
+
+    def __init__(self) -> None:
+        try:
+            ways = private()
+        except Exception:  # noqa: BLE001 - whatever a later Python changed about its private module
+            ways = public()
+        self._function, self.address, self._errno = ways
+
+    def call(self, name: str, *arguments: int | bytes | None) -> int:
+        """Call a function that returns -1 and sets errno when it fails; then OSError."""
+        result: int = self._function(name)(*arguments)
+        if result == -1:
+            number = self._errno()
+            raise OSError(number, strerror(number))
+        return result
