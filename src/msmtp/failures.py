@@ -135,6 +135,10 @@ class UnsupportedFailure(Failure, exit_code=EX_UNAVAILABLE):
     """The server does not offer what the account or the mail needs."""
 
 
+class MalformedMailFailure(Failure, exit_code=EX_DATAERR):
+    """The mail is no mail that could be sent anywhere (its header never ends)."""
+
+
 class UnsendableFailure(Failure, exit_code=EX_DATAERR, upstream=EX_UNAVAILABLE):
     """This mail needs what this server does not have (SIZE, 8BITMIME, SMTPUTF8): no later try will help."""
 
@@ -149,6 +153,10 @@ class ServerNotReadyFailure(Failure, exit_code=EX_TEMPFAIL, upstream=EX_PROTOCOL
 
 class ServerRefusedFailure(Failure, exit_code=EX_PROTOCOL):
     """The greeting or EHLO was answered with neither success nor 4xx."""
+
+
+class RequestRefusedFailure(Failure, exit_code=EX_DATAERR):
+    """The server does not accept the argument of a request (ETRN)."""
 
 
 class EnvelopeDeferredFailure(Failure, exit_code=EX_TEMPFAIL, upstream=EX_UNAVAILABLE):
