@@ -1,0 +1,73 @@
+r"""LineBuffer: bytes arrive in any pieces, lines leave whole; what was searched once is not searched again.
+
+A line ends in LF; what stands before it, a CR included, is the line.  Whether the CR must be there is for the caller to
+say, because the two sides differ:
+
+* The client takes a reply line that ends in a bare LF, as Postfix, Exim, sendmail, curl and the C program do: there are
+  home-made servers and LMTP scripts that send them, and nothing can be smuggled into a client, which acts on replies
+  in the order of its own commands and ends the session when there is one too many.
+* The server is told by its user (``strict``), because a bare LF in a *command* is harmless, in the end of a mail it is
+not;
+  the mail's content does not pass through here (see :mod:`msmtp.smtp.data`).
+"""
+
+from __future__ import annotations
+
+
+class LineTooLong(Exception):  # noqa: N818 - not an error of the program: a fact about the peer
+    """A line has more octets than ``limit``.  ``start``: its first octets."""
+
+    def __init__(self, start: bytes) -> None:
+        super().__init__()
+        self.start = start
+
+
+class LineBuffer:
+    """Bytes in (:meth:`feed`), lines out (:meth:`next_line`)."""
+
+    __slots__ = ("_buffer", "_searched")
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._searched = 0
+
+    def __len__(self) -> int:
+        return len(self._buffer)
+
+    def feed(self, data: bytes) -> None:
+        """Take octets as they came."""
+        self._buffer += data
+
+    def next_line(self, limit: int) -> bytes | None:
+        """Give the next line without its LF, or None until it is whole.  Raises LineTooLong beyond ``limit`` octets.
+
+        Whether the line came whole or in pieces, the same line is too long: an unfinished one as soon as it has
+        ``limit`` octets and no LF among them.
+        """
+        end = self._buffer.find(b"\n", self._searched, limit)
+        if end < 0:
+            if len(self._buffer) >= limit:
+                raise LineTooLong(bytes(self._buffer[:limit]))
+            self._searched = len(self._buffer)
+            return None
+        line = bytes(self._buffer[:end])
+        del self._buffer[: end + 1]
+        self._searched = 0
+        return line
+
+    def peek(self, size: int) -> bytes:
+        """Look at the first ``size`` octets."""
+        return bytes(self._buffer[:size])
+
+    def take(self, size: int) -> bytes:
+        """Take at most ``size`` octets off the front."""
+        block = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        self._searched = 0
+        return block
+
+
+def quoted(text: bytes, width: int = 80) -> str:
+    r"""Foreign octets for a message to a person: escaped (``\\x1b``), at most ``width`` characters, then ``...``."""
+    shown = repr(bytes(text[: width + 1]))[2:-1]
+    return shown if len(shown) <= width else shown[:width] + "..."
