@@ -1,0 +1,244 @@
+"""Which authorities are trusted, and how to trust 144 of them without reading 144.
+
+The commonest line in all configuration files is ``tls_trust_file /etc/ssl/certs/ca-certificates.crt``.  OpenSSL needs
+17 ms to load that file; a whole mail takes less.  A verification looks at one or two of its certificates, those whose
+name the server's chain mentions, but which ones is known only in the middle of the handshake.  So a large file is only
+decoded beforehand (0.6 ms), and when the server's certificates arrive, before OpenSSL looks at them, those of the file
+that can matter are put into OpenSSL's store.  OpenSSL then finds what it would have found in the whole file:
+
+ * It looks an authority up by name: the subject of a trusted certificate against the issuer (and, for a certificate
+   that is itself trusted, the subject) of a certificate in the chain.  Names are compared without regard to case, to
+   runs of spaces and to the string type (RFC 5280, section 7.1), so the words of the name, in lower case, must all
+   occur in a certificate that matches.  Those of the file in which they do are loaded: some too many, none too few.
+ * Where that reasoning could fail (a name in UTF-16, no ASCII word in it, a message that cannot be read, a file with
+   other things in it than plain certificates), the whole file is loaded.
+ * Only certificates of the file are ever loaded, so nothing else is ever trusted.
+
+Every certificate in a trust file is an anchor, as with GnuTLS: an intermediate authority or a server's own certificate
+may stand there without its issuer (VERIFY_PARTIAL_CHAIN).
+
+``system`` means what OpenSSL means by it: SSL_CERT_FILE and SSL_CERT_DIR where they are set, else the directory whose
+files are named by hashes of their subject (0.1 ms: OpenSSL opens what it needs), else the bundle.
+"""
+
+from __future__ import annotations
+
+import binascii
+import os
+
+from msmtp.failures import TlsFileFailure
+from msmtp.net import _openssl
+from msmtp.net.certificate import BYTE_STRINGS, Certificate, attributes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from msmtp.net._openssl import Context
+
+SYSTEM = "system"
+
+# Below this size OpenSSL reads a file as fast as we could choose from it.
+LARGE = 32 * 1024
+
+# Where systems keep their authorities, for a Python whose OpenSSL was built for another place: Debian, Ubuntu, Arch,
+# Gentoo and SUSE; Fedora and its kin; Alpine, macOS, OpenBSD; FreeBSD.
+SYSTEM_BUNDLES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/cert.pem",
+    "/usr/local/share/certs/ca-root-nss.crt",
+)
+
+BEGIN = b"-----BEGIN "
+BEGIN_CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
+END = b"-----END "
+
+# Start of every attribute type of X.520 in a Name; the byte after it is the type's number, then comes the string's tag.
+X520 = b"\x06\x03\x55\x04"
+WIDE_STRINGS = (0x1C, 0x1E)  # UniversalString, BMPString: two or four bytes a character
+
+
+class Bundle:
+    """The certificates of a large file, decoded and not yet given to OpenSSL."""
+
+    __slots__ = ("certificates", "indexable", "lower")
+
+    def __init__(self, certificates: list[bytes]) -> None:
+        self.certificates = certificates
+        self.lower = [certificate.lower() for certificate in certificates]
+        self.indexable = not any(part[1:2] and part[1] in WIDE_STRINGS for part in b"".join(certificates).split(X520))
+
+    def relevant(self, chain: Iterable[bytes]) -> list[bytes]:
+        """Those of its certificates that a verification of ``chain`` (DER) can ask for: some too many, none too few."""
+        try:
+            names = {name for raw in chain for name in _names(raw)}
+            wanted = [words(name) for name in names]
+        except ValueError:
+            return self.certificates
+        if not self.indexable or not all(wanted):
+            return self.certificates
+        return [
+            certificate
+            for certificate, lower in zip(self.certificates, self.lower, strict=True)
+            if any(all(word in lower for word in name) for name in wanted)
+        ]
+
+
+def _names(raw: bytes) -> tuple[bytes, bytes]:
+    certificate = Certificate(raw)
+    return certificate.subject, certificate.issuer
+
+
+def words(name: bytes) -> list[bytes]:
+    """The ASCII words of a Name in lower case, the longest first; none if it has a string that is not bytes."""
+    found = set()
+    for _, tag, value in attributes(name):
+        if tag not in BYTE_STRINGS:
+            return []
+        found.update([word for word in value.lower().split() if word.isascii()])
+    return sorted(found, key=len, reverse=True)
+
+
+def read_bundle(data: bytes) -> Bundle | None:
+    """The certificates of a PEM file; None if it holds anything that OpenSSL should rather read itself."""
+    if data.count(BEGIN) != data.count(BEGIN_CERTIFICATE):
+        return None
+    try:
+        return Bundle([binascii.a2b_base64(block[: block.index(END)]) for block in data.split(BEGIN_CERTIFICATE)[1:]])
+    except ValueError:  # binascii.Error is one
+        return None
+
+
+class Trust:
+    """The authorities of one account, on their way into a context.
+
+    ``bundle``: what waits for the server's certificates.  ``directory``: what OpenSSL reads during the handshake.
+    """
+
+    __slots__ = ("bundle", "directory")
+
+    def __init__(self) -> None:
+        self.bundle: Bundle | None = None
+        self.directory = ""
+
+    def load_file(self, context: Context, path: str) -> None:
+        """Trust every certificate of a PEM file; TlsFileFailure."""
+        try:
+            data = read_file(path)
+        except OSError as error:
+            raise _unusable(path, error.strerror or str(error)) from None
+        if BEGIN not in data:
+            raise _unusable(path, "no certificate in PEM format in it")
+        if len(data) >= LARGE and _openssl.PRIVATE and (bundle := read_bundle(data)):
+            self.bundle = bundle
+            return
+        try:
+            context.load_verify_locations(path)
+        except (OSError, ValueError) as error:
+            raise _unusable(path, _openssl.words(error)) from None
+        if not context.cert_store_stats()["x509"]:
+            raise _unusable(path, "no certificate in PEM format in it")
+
+    def load_system(self, context: Context, *, preload: bool) -> None:
+        """Trust what the system trusts.  ``preload``: no file can be opened during the handshake.  TlsFileFailure."""
+        bundle, directory = system_paths()
+        if directory and not preload:
+            context.load_verify_locations(None, directory)
+            self.directory = directory
+        if bundle:
+            self.load_file(context, bundle)
+        elif directory and preload:
+            self.bundle = Bundle([raw for place in directory.split(":") for raw in _hashed(place)])
+
+    def load_crl(self, context: Context, path: str) -> None:
+        """Refuse what the lists in a PEM file revoke; TlsFileFailure.
+
+        OpenSSL then wants a current list from the issuer of the server's certificate; without one it is refused.
+        """
+        try:
+            before = context.cert_store_stats()["crl"]
+            context.load_verify_locations(path)
+        except (OSError, ValueError) as error:
+            raise _unusable_crl(path, _openssl.words(error)) from None
+        if context.cert_store_stats()["crl"] == before:
+            raise _unusable_crl(path, "no revocation list in PEM format in it")
+        context.verify_flags |= _openssl.VERIFY_CRL_CHECK_LEAF
+
+    def add(self, context: Context, chain: list[bytes]) -> None:
+        """Give OpenSSL what it may ask for when it verifies ``chain``; no chain: everything."""
+        if self.bundle is None:
+            return
+        certificates = self.bundle.relevant(chain) if chain else self.bundle.certificates
+        if certificates:
+            context.load_verify_locations(None, None, b"".join(certificates))
+
+    def paths(self) -> list[str]:
+        """The directories that OpenSSL opens files in during the handshake, those behind symbolic links included."""
+        found = {}
+        for directory in self.directory.split(":") if self.directory else ():
+            found[os.path.realpath(directory)] = True
+            found.update([(place, True) for place in _targets(directory)])
+        return list(found)
+
+
+def _targets(directory: str) -> set[str]:
+    """Where the symbolic links of a hashed directory lead."""
+    places = set()
+    for name in os.listdir(directory):
+        if name[8:9] == ".":  # abcdef12.0 leads to a name in the same directory, which comes by itself
+            continue
+        try:
+            places.add(os.readlink(f"{directory}/{name}").rpartition("/")[0])
+        except OSError:  # a file, not a link
+            continue
+    return {os.path.realpath(f"{directory}/{place}" if place[:1] != "/" else place) for place in places if place}
+
+
+def read_file(path: str) -> bytes:
+    """The whole of a file."""
+    with open(path, "rb", buffering=0) as file:
+        return file.read()
+
+
+def system_paths() -> tuple[str, str]:
+    """The system's bundle ("" if its directory will do) and its hashed directory ("" if there is none)."""
+    default_bundle, default_directory = _openssl.default_trust()
+    bundle = os.environ.get("SSL_CERT_FILE", "")
+    directory = os.environ.get("SSL_CERT_DIR", default_directory)
+    directory = ":".join([place for place in directory.split(":") if has_hashes(place)])
+    if not bundle and not directory:
+        bundle = next((path for path in (default_bundle, *SYSTEM_BUNDLES) if os.access(path, os.R_OK)), "")
+        if not bundle:
+            raise TlsFileFailure(
+                "cannot set X509 system trust for TLS session: this system has no list of trusted authorities",
+                hint="install the package ca-certificates, or set tls_trust_file or tls_fingerprint",
+            )
+    return bundle, directory
+
+
+def has_hashes(directory: str) -> bool:
+    """Whether OpenSSL can find certificates in a directory: at least one file is named like 0123abcd.0."""
+    try:
+        return any(name[8:] == ".0" for name in os.listdir(directory))
+    except OSError:
+        return False
+
+
+def _hashed(directory: str) -> Iterator[bytes]:
+    """All certificates that OpenSSL could find in a hashed directory."""
+    for name in os.listdir(directory):
+        if name[8:9] == "." and name[9:].isdigit():
+            try:
+                bundle = read_bundle(read_file(f"{directory}/{name}"))
+            except OSError:
+                continue
+            yield from bundle.certificates if bundle else ()
+
+
+def _unusable(path: str, reason: str) -> TlsFileFailure:
+    return TlsFileFailure(f"cannot set X509 trust file {path} for TLS session: {reason}", hint="check tls_trust_file")
+
+
+def _unusable_crl(path: str, reason: str) -> TlsFileFailure:
+    return TlsFileFailure(f"cannot set X509 CRL file {path} for TLS session: {reason}", hint="check tls_crl_file")
