@@ -282,7 +282,7 @@ def test_a_trust_file_without_certificates_is_refused_by_name(tmp_path: Path, co
 
 
 def test_a_missing_trust_file_is_told() -> None:
-    with pytest.raises(TlsFileFailure, match="^cannot set X509 trust file /nowhere for TLS session: No such file"):
+    with pytest.raises(TlsFileFailure, match=r"^cannot set X509 trust file /nowhere for TLS session: No such file"):
         prepare(settings(trust_file="/nowhere"), HOST)
 
 

@@ -6,10 +6,10 @@ name the server's chain mentions, but which ones is known only in the middle of 
 decoded beforehand (0.6 ms), and when the server's certificates arrive, before OpenSSL looks at them, those of the file
 that can matter are put into OpenSSL's store.  OpenSSL then finds what it would have found in the whole file:
 
- * It looks an authority up by name: the subject of a trusted certificate against the issuer (and, for a certificate
-   that is itself trusted, the subject) of a certificate in the chain.  Names are compared without regard to case, to
-   runs of spaces and to the string type (RFC 5280, section 7.1), so the words of the name, in lower case, must all
-   occur in a certificate that matches.  Those of the file in which they do are loaded: some too many, none too few.
+ * It looks an authority up by name: the subject of a trusted certificate against the issuer of one in the chain.  Names
+   are compared without regard to case, to runs of spaces and to the string type (RFC 5280, section 7.1), so the words
+   of the name, in lower case, must all occur in a certificate that matches.  Those of the file in which they do are
+   loaded: some too many, none too few.  And those that stand in the chain themselves.
  * Where that reasoning could fail (a name in UTF-16, no ASCII word in it, a message that cannot be read, a file with
    other things in it than plain certificates), the whole file is loaded.
  * Only certificates of the file are ever loaded, so nothing else is ever trusted.
@@ -32,7 +32,7 @@ from msmtp.net.certificate import BYTE_STRINGS, Certificate, attributes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from msmtp.net._openssl import Context
 
@@ -56,7 +56,7 @@ END = b"-----END "
 
 # Start of every attribute type of X.520 in a Name; the byte after it is the type's number, then comes the string's tag.
 X520 = b"\x06\x03\x55\x04"
-WIDE_STRINGS = (0x1C, 0x1E)  # UniversalString, BMPString: two or four bytes a character
+WIDE_STRINGS = {b"\x1c", b"\x1e"}  # UniversalString, BMPString: two or four bytes a character
 
 
 class Bundle:
@@ -67,13 +67,13 @@ class Bundle:
     def __init__(self, certificates: list[bytes]) -> None:
         self.certificates = certificates
         self.lower = [certificate.lower() for certificate in certificates]
-        self.indexable = not any(part[1:2] and part[1] in WIDE_STRINGS for part in b"".join(certificates).split(X520))
+        tags = {part[1:2] for part in b"".join(certificates).split(X520)}
+        self.indexable = WIDE_STRINGS.isdisjoint(tags)
 
-    def relevant(self, chain: Iterable[bytes]) -> list[bytes]:
+    def relevant(self, chain: list[bytes]) -> list[bytes]:
         """Those of its certificates that a verification of ``chain`` (DER) can ask for: some too many, none too few."""
         try:
-            names = {name for raw in chain for name in _names(raw)}
-            wanted = [words(name) for name in names]
+            wanted = [words(name) for name in {Certificate(raw).issuer for raw in chain}]
         except ValueError:
             return self.certificates
         if not self.indexable or not all(wanted):
@@ -81,13 +81,8 @@ class Bundle:
         return [
             certificate
             for certificate, lower in zip(self.certificates, self.lower, strict=True)
-            if any(all(word in lower for word in name) for name in wanted)
+            if any(all(word in lower for word in name) for name in wanted) or certificate in chain
         ]
-
-
-def _names(raw: bytes) -> tuple[bytes, bytes]:
-    certificate = Certificate(raw)
-    return certificate.subject, certificate.issuer
 
 
 def words(name: bytes) -> list[bytes]:

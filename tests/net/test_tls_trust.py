@@ -1,0 +1,302 @@
+"""A large trust file is trusted exactly as if OpenSSL had loaded it whole, and 'system' is what OpenSSL means by it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import ssl
+import subprocess
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.name import _ASN1Type
+from cryptography.x509.oid import NameOID
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.support.certificates import authority, localhost
+from tests.support.handshakes import shake
+
+from msmtp.failures import CertificateFailure, Failure, TlsFileFailure
+from msmtp.net import _openssl, trust
+from msmtp.net.tls import TlsSettings, prepare
+from msmtp.net.trust import Bundle, Trust, read_bundle, words
+
+SYSTEM_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
+NOW = dt.datetime.now(dt.UTC)
+DAY = dt.timedelta(days=1)
+KEY = ec.generate_private_key(ec.SECP256R1())
+
+UTF8, PRINTABLE, BMP, T61 = _ASN1Type.UTF8String, _ASN1Type.PrintableString, _ASN1Type.BMPString, _ASN1Type.T61String
+
+
+def name(text: str, kind: _ASN1Type = UTF8) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, text, _type=kind)])
+
+
+class Entity:
+    """A certificate of any shape, with its key."""
+
+    def __init__(
+        self,
+        subject: x509.Name,
+        issuer: Entity | None = None,
+        *,
+        named: x509.Name | None = None,
+        ends: dt.datetime = NOW + DAY,
+        host: str = "",
+        key: ec.EllipticCurvePrivateKey | None = None,
+    ) -> None:
+        self.key = key or ec.generate_private_key(ec.SECP256R1())
+        self.subject = subject
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(named or (issuer.subject if issuer else subject))
+            .public_key(self.key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(NOW - 9 * DAY)
+            .not_valid_after(ends)
+            .add_extension(x509.BasicConstraints(ca=not host, path_length=None), critical=True)
+        )
+        if host:
+            builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+        self.certificate = builder.sign(issuer.key if issuer else self.key, hashes.SHA256())
+
+    @property
+    def pem(self) -> bytes:
+        return self.certificate.public_bytes(Encoding.PEM)
+
+    @property
+    def der(self) -> bytes:
+        return self.certificate.public_bytes(Encoding.DER)
+
+    def context(self, folder: Path, *between: Entity) -> ssl.SSLContext:
+        """A server that shows this certificate and those between it and the root."""
+        key = self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        file = folder / "server.pem"
+        file.write_bytes(key + self.pem + b"".join(one.pem for one in between))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(file)
+        return context
+
+
+def verdict(context: ssl.SSLContext, file: Path) -> str:
+    """'' for a trusted server, else the failure's message."""
+    try:
+        shake(prepare(TlsSettings(trust_file=str(file)), "localhost"), context)
+    except Failure as failure:
+        return failure.message
+    return ""
+
+
+ROOT = Entity(name("Root  of All Tests"))
+OTHER = Entity(name("Another"))
+OLD = Entity(name("root of all tests"), ends=NOW - DAY, key=ROOT.key)
+NAMESAKE = Entity(name("ROOT OF ALL TESTS", PRINTABLE))
+MIDDLE = Entity(name("In the middle"), ROOT)
+LEAF = Entity(name("leaf"), MIDDLE, host="localhost")
+DIRECT = Entity(name("direct"), ROOT, host="localhost")
+SHOUTING = Entity(name("shouting"), ROOT, named=name("ROOT OF ALL   TESTS", PRINTABLE), host="localhost")
+WIDE = Entity(name("wide"), ROOT, named=name("Root of All Tests", BMP), host="localhost")
+TELETEX = Entity(name("teletex"), ROOT, named=name("root of all tests", T61), host="localhost")
+WIDE_ROOT = Entity(name("Root of All Tests", BMP), key=ROOT.key)
+ACCENT_ROOT = Entity(name("Autorité Éternelle"))
+ACCENT = Entity(name("accent"), ACCENT_ROOT, named=name("AUTORITé Éternelle"), host="localhost")
+FOREIGN_ROOT = Entity(name("основа"))
+FOREIGN = Entity(name("foreign"), FOREIGN_ROOT, host="localhost")
+SELF = Entity(name("self"), host="localhost")
+FALSE = Entity(name("false"), Entity(name("Root of All Tests")), host="localhost")
+LATE = Entity(name("late"), ROOT, host="localhost", ends=NOW - DAY)
+
+UNKNOWN = "TLS certificate verification failed: The certificate is NOT trusted. The certificate issuer is unknown."
+EXPIRED = "TLS certificate verification failed: The certificate is NOT trusted. The certificate chain uses expired certificate."
+FORGED = "TLS certificate verification failed: The certificate is NOT trusted. Certificate signature failure."
+
+# What the server shows, what the file holds, the verdict.
+CASES = {
+    "root": ([DIRECT], [OTHER, ROOT], ""),
+    "root over an intermediate": ([LEAF, MIDDLE], [OTHER, ROOT], ""),
+    "intermediate missing": ([LEAF], [OTHER, ROOT], UNKNOWN),
+    "intermediate in the file": ([LEAF], [MIDDLE, ROOT], ""),
+    "intermediate as the anchor": ([LEAF, MIDDLE], [MIDDLE], ""),
+    "own certificate as the anchor": ([LEAF], [LEAF, OTHER], ""),
+    "self-signed in the file": ([SELF], [SELF], ""),
+    "self-signed not in the file": ([SELF], [OTHER, ROOT], UNKNOWN),
+    "root not in the file": ([LEAF, MIDDLE], [OTHER], UNKNOWN),
+    "root shown and not in the file": ([LEAF, MIDDLE, ROOT], [OTHER], UNKNOWN),
+    "other case, spaces and string type": ([SHOUTING], [OTHER, ROOT], ""),
+    "issuer in UTF-16": ([WIDE], [OTHER, ROOT], ""),
+    "issuer in T.61": ([TELETEX], [OTHER, ROOT], ""),
+    "root in UTF-16": ([DIRECT], [OTHER, WIDE_ROOT], ""),
+    "accents": ([ACCENT], [OTHER, ACCENT_ROOT], ""),
+    "no ASCII in the name": ([FOREIGN], [OTHER, FOREIGN_ROOT], ""),
+    "an expired namesake with the same key": ([DIRECT], [OLD, ROOT], ""),
+    "only the expired root": ([DIRECT], [OLD], EXPIRED),
+    "a namesake with another key": ([FALSE], [ROOT], FORGED),
+    "expired": ([LATE], [ROOT], EXPIRED),
+    "unrelated extra certificates": ([DIRECT, OTHER, SELF], [ROOT], ""),
+}
+
+
+@pytest.mark.parametrize("large", [0, 1 << 30], ids=["chosen from", "loaded whole"])
+@pytest.mark.parametrize("case", CASES)
+def test_a_chosen_few_give_the_verdict_of_the_whole_file(
+    case: str, large: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown, held, expected = CASES[case]
+    file = tmp_path / "trust.pem"
+    file.write_bytes(b"".join(entity.pem for entity in held))
+    monkeypatch.setattr(trust, "LARGE", large)
+    assert verdict(shown[0].context(tmp_path, *shown[1:]), file) == expected
+
+
+def test_one_in_the_systems_bundle_is_found(tmp_path: Path) -> None:
+    file = tmp_path / "trust.pem"
+    file.write_bytes(SYSTEM_BUNDLE.read_bytes() + authority().file.read_bytes())
+    tls = prepare(TlsSettings(trust_file=str(file)), "localhost")
+    assert tls.context.cert_store_stats()["x509"] == 0
+    shake(tls, localhost().server_context())
+    assert tls.context.cert_store_stats()["x509"] == 1
+    assert verdict(localhost().server_context(), SYSTEM_BUNDLE) == UNKNOWN
+
+
+@pytest.mark.filterwarnings("ignore:Parsed a serial number")  # one authority of the system has a bad one
+def test_for_every_authority_of_the_system_all_of_its_name_are_chosen() -> None:
+    bundle = read_bundle(SYSTEM_BUNDLE.read_bytes())
+    assert bundle is not None
+    assert bundle.indexable
+    parsed = [(x509.load_der_x509_certificate(raw).subject, raw) for raw in bundle.certificates]
+    assert len(parsed) > 100
+    chosen = 0
+    for subject, _ in parsed:
+        shown = Entity(name("x"), ROOT, named=subject, host="localhost", key=KEY).der
+        relevant = bundle.relevant([shown])
+        assert {raw for other, raw in parsed if other == subject} <= set(relevant)
+        chosen += len(relevant)
+    assert chosen < 3 * len(parsed)
+
+
+def test_a_message_nobody_can_read_loads_everything() -> None:
+    bundle = Bundle([ROOT.der, OTHER.der])
+    assert bundle.relevant([b"junk"]) == bundle.certificates
+    assert bundle.relevant([DIRECT.der]) == [ROOT.der]
+    context = _openssl.new_context()
+    some = Trust()
+    some.bundle = bundle
+    some.add(context, [])
+    assert context.cert_store_stats()["x509"] == 2
+
+
+def test_a_second_session_chooses_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trust, "LARGE", 0)
+    file = tmp_path / "trust.pem"
+    file.write_bytes(ROOT.pem + ACCENT_ROOT.pem)
+    tls = prepare(TlsSettings(trust_file=str(file)), "localhost")
+    for entity in (DIRECT, ACCENT, DIRECT):
+        shake(tls, entity.context(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        b"-----BEGIN TRUSTED CERTIFICATE-----\nAAAA\n-----END TRUSTED CERTIFICATE-----\n",
+        b"-----BEGIN CERTIFICATE-----\nno base64: A\n-----END CERTIFICATE-----\n",
+        b"-----BEGIN CERTIFICATE-----\nAAAA\n",
+    ],
+)
+def test_a_file_with_other_things_in_it_is_left_to_openssl(extra: bytes) -> None:
+    assert read_bundle(ROOT.pem + extra) is None
+
+
+def test_text_between_the_certificates_is_no_matter() -> None:
+    bundle = read_bundle(b"# root\n" + ROOT.pem + b"\n# other\r\n" + OTHER.pem.replace(b"\n", b"\r\n"))
+    assert bundle is not None
+    assert bundle.certificates == [ROOT.der, OTHER.der]
+
+
+@given(
+    st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), min_size=1, max_size=60).filter(str.strip)
+)
+def test_the_words_of_a_name_are_found_however_it_is_spelt(text: str) -> None:
+    spelt = name("  ".join(text.split()).swapcase() if text.isascii() else text)
+    lower = spelt.public_bytes().lower()
+    plain = name(" ".join(text.split())).public_bytes()
+    at = 2 if plain[1] < 128 else 3 + (plain[1] == 130)
+    found = words(plain[at:])
+    assert all(word in lower for word in found)
+    if text.isascii():
+        assert sorted(found) == sorted({word.encode() for word in text.lower().split()})
+
+
+# -- system
+
+
+@pytest.fixture
+def hashed(tmp_path: Path) -> Path:
+    """A hashed directory that holds the test authority through a link, as update-ca-certificates makes them."""
+    folder, elsewhere = tmp_path / "certs", tmp_path / "share"
+    folder.mkdir()
+    elsewhere.mkdir()
+    (elsewhere / "ours.crt").write_bytes(authority().file.read_bytes())
+    (folder / "ours.pem").symlink_to("../share/ours.crt")
+    subprocess.run(["openssl", "rehash", folder], check=True, stderr=subprocess.DEVNULL)
+    return folder
+
+
+def test_the_systems_hashed_directory_is_asked(hashed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_openssl, "default_trust", lambda: ("/nowhere", str(hashed)))
+    tls = prepare(TlsSettings(), "localhost")
+    assert tls.trust.bundle is None
+    assert set(tls.paths()) == {str(hashed), str(hashed.parent / "share")}
+    shake(tls, localhost().server_context())
+
+
+def test_a_preloaded_directory_is_not_opened_again(hashed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_openssl, "default_trust", lambda: ("/nowhere", str(hashed)))
+    tls = prepare(TlsSettings(), "localhost", preload=True)
+    assert tls.paths() == []
+    for file in (*hashed.iterdir(), *hashed.parent.glob("share/*")):
+        file.unlink()
+    shake(tls, localhost().server_context())
+
+
+@pytest.mark.parametrize("preload", [False, True])
+def test_the_systems_bundle_is_read_where_there_is_no_directory(
+    preload: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "bundle.pem"
+    file.write_bytes(authority().file.read_bytes())
+    monkeypatch.setattr(_openssl, "default_trust", lambda: (str(file), "/nowhere"))
+    tls = prepare(TlsSettings(), "localhost", preload=preload)
+    assert tls.paths() == []
+    shake(tls, localhost().server_context())
+
+
+def test_the_environments_bundle_and_directory_come_first(hashed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(CertificateFailure):
+        shake(prepare(TlsSettings(), "localhost"), localhost().server_context())
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority().file))
+    shake(prepare(TlsSettings(), "localhost"), localhost().server_context())
+    monkeypatch.delenv("SSL_CERT_FILE")
+    monkeypatch.setenv("SSL_CERT_DIR", f"/nowhere:{hashed}")
+    tls = prepare(TlsSettings(), "localhost")
+    assert str(hashed) in tls.paths()
+    shake(tls, localhost().server_context())
+
+
+def test_a_system_without_authorities_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_openssl, "default_trust", lambda: ("/nowhere", "/nowhere"))
+    monkeypatch.setattr(trust, "SYSTEM_BUNDLES", ())
+    with pytest.raises(TlsFileFailure, match="cannot set X509 system trust for TLS session") as caught:
+        prepare(TlsSettings(), "localhost")
+    assert "ca-certificates" in caught.value.hint
+
+
+def test_a_python_with_an_openssl_of_its_own_finds_the_systems_bundle(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_openssl, "default_trust", lambda: ("/nowhere", "/nowhere"))
+    assert trust.system_paths() == (str(SYSTEM_BUNDLE), "")
+    assert not os.environ.get("SSL_CERT_FILE")
