@@ -276,6 +276,8 @@ def test_reason_of_the_server_is_answered_and_kept(when):
         mechanism.next(RFC7677[2])
     assert mechanism.next(b"e=invalid-proof\x1b") == b""
     assert mechanism.detail == "invalid-proof\\x1b"
+    with pytest.raises(MechanismFailure, match="asks for more"):
+        mechanism.next(b"")
     with pytest.raises(MechanismFailure, match="did not prove"):
         mechanism.finished()
 

@@ -84,7 +84,8 @@ LIBRARY_MODULES = {"gssapi": "gssapi", "pyspnego": "spnego"}
 CHALLENGE_LIMIT = 12288
 
 
-NONCE_OCTETS = bytes(set(range(0x21, 0x7F)) - set(b',"\\'))
+# What fits into a nonce of SCRAM and, between quotes, of DIGEST-MD5.
+OWN_NONCE_OCTETS = bytes(set(range(0x21, 0x7F)) - set(b',"\\'))
 
 
 class Credentials:
@@ -308,7 +309,7 @@ def prepare(text: bytes, what: str) -> bytes:
 
 def own_nonce(nonce: bytes) -> bytes:
     """Return the caller's nonce; ValueError if there is none or the grammars have no room for it."""
-    if not nonce or nonce.strip(NONCE_OCTETS):
+    if not nonce or nonce.strip(OWN_NONCE_OCTETS):
         raise ValueError("a nonce is printable ASCII without comma, quote and backslash")
     return nonce
 
