@@ -2,7 +2,7 @@
 
 Mail servers exclude one another as packages, and a test bed must not turn the machine into one.  So: ask apt what would
 be installed, ``apt-get download`` that, unpack it below ``.cache/debian/RELEASE/NAME`` and run it from there, under a private
-view of the file system (:mod:`tests.support.namespace`) or with a library path.  Nothing of this needs root but the view.
+view of the file system (:mod:`tests.support.view`) or with a library path.  Nothing of this needs root but the view.
 
 ``python3 -m tests.support.debian`` fetches everything in :data:`BUNDLES` ahead; it uses the standard library only.
 """
@@ -45,6 +45,13 @@ def library_path(root: Path) -> str:
     """The value of LD_LIBRARY_PATH for a program that runs out of ``root``."""
     triplet = sys.implementation._multiarch  # type: ignore[attr-defined]
     return f"{root}/usr/lib/{triplet}"
+
+
+def program(name: str, path: str) -> tuple[Path, dict[str, str]]:
+    """A bundle's program and the environment to run it in: the unpacked one, or the machine's where it is installed."""
+    root = bundle(name)
+    unpacked = root / path
+    return (unpacked, {"LD_LIBRARY_PATH": library_path(root)}) if unpacked.exists() else (Path("/") / path, {})
 
 
 def bundle(name: str) -> Path:
