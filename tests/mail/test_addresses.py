@@ -1,0 +1,127 @@
+"""Addresses: beyond the corpus, what holds for every text."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from msmtp.mail.addresses import CONTROLS, DOT_ATOM, parse_addresses
+
+TEXTS = st.lists(
+    st.sampled_from([*b'ab@.<>()",;:\\[] \t\r\n', 0, 0x7F, 0xC3, 0xA9]) | st.integers(0, 255), max_size=40
+).map(bytes)
+ATOMS = st.text("abcXYZ019!#$%&'*+-/=?^_`{|}~é", min_size=1, max_size=8).map(str.encode)
+LOCALS = st.lists(ATOMS, min_size=1, max_size=3).map(b".".join)
+QUOTED = st.text('a @,;:<>()[]\\".', max_size=8).map(
+    lambda text: b'"' + text.replace("\\", "\\\\").replace('"', '\\"').encode() + b'"'
+)
+DOMAINS = LOCALS | st.sampled_from([b"[192.0.2.1]", b"[IPv6:2001:db8::1]"])
+ADDRESSES = st.builds(lambda local, domain: local + b"@" + domain, LOCALS | QUOTED, DOMAINS)
+PHRASES = st.sampled_from(
+    [b"", b"Joe Doe ", b'"Doe, Joe" ', b"joe@home ", b"(a (nested, x@y)) ", b"J. (x) D. ", b"a\\, b "]
+)
+BREAKS = st.sampled_from([b",", b", ", b" ,\n ", b",\r\n\t", b", ,", b";", b" (c), "])
+
+
+@given(TEXTS)
+def test_whatever_comes_in_no_address_could_break_a_command_line(text: bytes) -> None:
+    for address in parse_addresses(text):
+        assert address
+        assert not set(address) & set(CONTROLS)
+
+
+@given(TEXTS)
+def test_an_address_that_came_out_comes_out_again(text: bytes) -> None:
+    for address in parse_addresses(text):
+        assert parse_addresses(b"<" + address + b">") == [address]
+
+
+@given(st.lists(st.tuples(PHRASES, ADDRESSES, BREAKS), max_size=6))
+def test_a_list_gives_back_its_addresses(items: list[tuple[bytes, bytes, bytes]]) -> None:
+    text = b"".join(phrase + b"<" + address + b">" + gap for phrase, address, gap in items)
+    assert parse_addresses(text) == [_plain(address) for _, address, _ in items]
+
+
+@given(st.lists(ADDRESSES, max_size=6), BREAKS)
+def test_bare_addresses_need_no_brackets(addresses: list[bytes], gap: bytes) -> None:
+    assert parse_addresses(gap.join(addresses)) == [_plain(address) for address in addresses]
+
+
+def _plain(address: bytes) -> bytes:
+    """RFC 5321, 4.1.2: quotes that are not needed are left out."""
+    local, _, domain = address.rpartition(b"@")
+    inside = local[1:-1]
+    needless = local[:1] == b'"' and inside and not inside.translate(None, DOT_ATOM)
+    return (inside if needless else local) + b"@" + domain
+
+
+def test_white_space_may_stand_around_the_at_sign() -> None:
+    assert parse_addresses(b"joe (at)\t@\r\n example.org, <ann . lee @ example.org>") == [
+        b"joe@example.org",
+        b"ann.lee@example.org",
+    ]
+
+
+def test_stray_brackets_are_no_addresses() -> None:
+    assert parse_addresses(b">") == []
+    assert parse_addresses(b"> a@b >") == [b"a@b"]
+
+
+def test_an_escaped_bracket_cannot_end_the_path() -> None:
+    assert parse_addresses(b"a\\>b@c") == [b'"a>b"@c']
+    assert parse_addresses(b'a@b\\> NOTIFY="x') == [b"a@b__"]
+
+
+def test_escapes_that_are_not_needed_are_left_out() -> None:
+    assert parse_addresses(b"\\j\\o\\e@example.org") == [b"joe@example.org"]
+
+
+def test_a_fold_inside_quotes_is_no_part_of_the_name() -> None:
+    assert parse_addresses(b'"joe\r\n doe"@example.org') == [b'"joe doe"@example.org']
+
+
+def test_an_empty_quoted_name_is_legal() -> None:
+    assert parse_addresses(b'""@example.org') == [b'""@example.org']
+
+
+def test_a_local_name_in_brackets_keeps_its_quotes() -> None:
+    assert parse_addresses(b'<"joe doe">') == [b'"joe doe"']
+
+
+def test_a_colon_that_ends_no_route_stays() -> None:
+    assert parse_addresses(b"<a:b@c>") == [b"a:b@c"]
+
+
+def test_an_unclosed_literal_stays_as_it_is() -> None:
+    assert parse_addresses(b"a@[1.2, b@[3.4, c@d") == [b"a@[1.2", b"b@[3.4", b"c@d"]
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        b"(",
+        b'"',
+        b"<",
+        b"@[",
+        b"\\",
+        b"@ ",
+        b"<@a,",
+        b"a@b ",
+        b"a@b,",
+        b"(a)",
+        b"((",
+        b"a b ",
+        b": ",
+        b'"a"',
+        b"\\(",
+        b"<a",
+    ],
+)
+def test_time_grows_with_the_length_and_not_with_its_square(piece: bytes) -> None:
+    text = piece * (200_000 // len(piece))
+    begun = time.process_time()
+    parse_addresses(text)
+    assert time.process_time() - begun < 2
