@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from msmtp.net._openssl import Context, Session
+    from msmtp.net.binding import KeyLog
 
 # Handshake messages (RFC 8446, section 4; RFC 5246, section 7.4; RFC 8879, section 4).
 SERVER_HELLO, CERTIFICATE, SERVER_KEY_EXCHANGE, CERTIFICATE_VERIFY, COMPRESSED_CERTIFICATE = 2, 11, 12, 15, 25
@@ -99,7 +100,12 @@ def prepare(settings: TlsSettings, host: str, *, preload: bool = False) -> Tls:
         _load_trust(settings, context, trust, preload=preload)
     if settings.cert_file:
         _load_client_certificate(settings, context)
-    return Tls(settings, host.rstrip("."), context, trust)
+    log = None
+    if settings.channel_binding_wanted:
+        from msmtp.net.binding import KeyLog  # noqa: PLC0415 - for -PLUS mechanisms
+
+        log = KeyLog(context)
+    return Tls(settings, host.rstrip("."), context, trust, log)
 
 
 def _load_trust(settings: TlsSettings, context: Context, trust: Trust, *, preload: bool) -> None:
@@ -131,13 +137,14 @@ def _no_password() -> bytes:
 class Tls:
     """A prepared TLS session."""
 
-    __slots__ = ("context", "host", "settings", "trust")
+    __slots__ = ("context", "host", "log", "settings", "trust")
 
-    def __init__(self, settings: TlsSettings, host: str, context: Context, trust: Trust) -> None:
+    def __init__(self, settings: TlsSettings, host: str, context: Context, trust: Trust, log: KeyLog | None) -> None:
         self.settings = settings
         self.host = host
         self.context = context
         self.trust = trust
+        self.log = log
 
     def engine(self) -> Engine:
         """A new engine, before its handshake."""
@@ -171,15 +178,23 @@ class Engine:
             self._session.do_handshake()
         except SSLWantReadError:
             if self._ended:
-                raise TlsHandshakeFailure("TLS handshake failed: the server closed the connection") from None
+                raise self._failed(
+                    TlsHandshakeFailure("TLS handshake failed: the server closed the connection")
+                ) from None
             return False
         except SSLCertVerificationError as error:
-            raise self.trouble or self._untrusted(error) from None
+            raise self._failed(self._untrusted(error)) from None
         except (SSLError, OSError) as error:
-            raise self.trouble or verdict.handshake_failed(error) from None
+            raise self._failed(verdict.handshake_failed(error)) from None
         _openssl.observe(self.tls.context, None)
         self.info = self._judge()
         return True
+
+    def _failed(self, failure: Failure) -> Exception:
+        """What to raise: what went wrong while a message was looked at, or else ``failure``."""
+        if self.tls.log is not None:
+            self.tls.log.close(self.tls.context)
+        return self.trouble or failure
 
     def _observe(self, way: str, kind: int, message: bytes) -> None:
         """See a handshake message before OpenSSL acts on it."""
@@ -209,7 +224,15 @@ class Engine:
                 raise verdict.wrong_fingerprint(raw, settings.fingerprint)
         elif settings.certcheck and settings.host_override and not matches(Certificate(raw), settings.host_override):
             raise verdict.wrong_host(raw, settings.host_override)
-        return TlsInfo(self._session, raw, self.messages)
+        return TlsInfo(self._session, raw, self.messages, self._bind())
+
+    def _bind(self) -> tuple[bytes, bytes] | None:
+        """The channel binding, if it is wanted and there is one."""
+        if self.tls.log is None:
+            return None
+        from msmtp.net.binding import channel_binding  # noqa: PLC0415 - loaded since prepare()
+
+        return channel_binding(self._session, self.tls.log.exporter_secret(self.tls.context), self.messages)
 
     def receive(self, data: bytes) -> None:
         """Take what came from the server; b"": the connection has ended.  NetworkFailure: it sends, we do not read."""
@@ -282,13 +305,22 @@ def chain(message: bytes) -> list[bytes]:
 class TlsInfo:
     """What was agreed with the server.
 
-    ``version``: "TLSv1.3".  ``cipher``: OpenSSL's name.  ``certificate``: the server's, as DER.
+    ``version``: "TLSv1.3".  ``cipher``: OpenSSL's name.  ``certificate``: the server's, as DER.  ``messages``: the
+    server's handshake messages by their type (for :mod:`msmtp.net.description`).  ``channel_binding``: its type
+    (b"tls-exporter" or b"tls-unique") and its value; None if it was not wanted or there is none.
     """
 
-    __slots__ = ("certificate", "cipher", "messages", "version")
+    __slots__ = ("certificate", "channel_binding", "cipher", "messages", "version")
 
-    def __init__(self, session: Session, certificate: bytes, messages: dict[int, bytes]) -> None:
+    def __init__(
+        self,
+        session: Session,
+        certificate: bytes,
+        messages: dict[int, bytes],
+        channel_binding: tuple[bytes, bytes] | None,
+    ) -> None:
         self.version = session.version() or ""
         self.cipher = (session.cipher() or ("",))[0]
         self.certificate = certificate
         self.messages = messages
+        self.channel_binding = channel_binding
