@@ -145,11 +145,10 @@ class _Inspector:
             end = text.rfind(b"\n", max(start, 0), start + self._data_line)
             if end < 0:
                 self._note(LONG_LINE)
-                end = text.rfind(b"\n")
-                start = end + 1 if end >= 0 else len(text)
                 break
             start = end + 1
-        self._column = len(text) - start
+        end = text.rfind(b"\n")
+        self._column = len(text) - (end + 1 if end >= 0 else start)
 
 
 class Unstuffer(_Inspector):
