@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from tests.support.peers import aiosmtpd as aiosmtpd_module
 from tests.support.peers import dovecot as dovecot_module
 from tests.support.peers import exim as exim_module
 from tests.support.peers import opensmtpd as opensmtpd_module
 from tests.support.peers import postfix as postfix_module
-from tests.support.peers import small
 from tests.support.view import may_make_views
 
 TYPE_CHECKING = False
@@ -52,7 +52,7 @@ def opensmtpd() -> Iterator[Peer]:
 
 @pytest.fixture(scope="session")
 def aiosmtpd() -> Iterator[Peer]:
-    with small.aiosmtpd() as peer:
+    with aiosmtpd_module.aiosmtpd() as peer:
         yield peer
 
 

@@ -23,6 +23,12 @@ listen = 127.0.0.1
 protocols = submission lmtp
 auth_mechanisms = plain login cram-md5 scram-sha-1 scram-sha-256
 auth_verbose = yes
+auth_failure_delay = 0
+service anvil {{
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
+}}
 ssl = yes
 service auth {{
   unix_listener {folder}/auth {{
