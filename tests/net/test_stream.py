@@ -300,9 +300,13 @@ def test_a_signal_handler_that_raises_ends_a_read_and_a_write() -> None:
 
 
 def test_a_signal_handler_that_returns_changes_nothing() -> None:
-    with connected(0.3) as (stream, _server), alarm(lambda *_: None, 0.02, 0.02), takes(0.3, 0.6):
-        with pytest.raises(NetworkFailure, match="timed out"):
-            stream.read()
+    with (
+        connected(0.3) as (stream, _server),
+        alarm(lambda *_: None, 0.02, 0.02),
+        takes(0.3, 0.6),
+        pytest.raises(NetworkFailure, match="timed out"),
+    ):
+        stream.read()
 
 
 # -- TLS
@@ -359,7 +363,7 @@ def test_the_end_of_the_handshake_and_the_first_command_travel_together() -> Non
 
 def test_a_certificate_nobody_trusts_ends_it_and_the_server_is_told_why() -> None:
     def serve(server: socket.socket) -> None:
-        with pytest.raises(ssl.SSLError, match="(?i)alert.unknown.ca"):
+        with pytest.raises(ssl.SSLError, match=r"(?i)alert.unknown.ca"):
             serve_tls(server)
 
     stranger = certificates.new_authority().issue().client_context()

@@ -124,6 +124,15 @@ def connect_unix(path: str, deadline: Deadline) -> Socket:
     except OSError as error:
         raise SocketFailure(f"cannot create socket: {error.strerror}") from None
     try:
+        _knock(socket, path, deadline)
+    except BaseException:
+        socket.close()
+        raise
+    return socket
+
+
+def _knock(socket: Socket, path: str, deadline: Deadline) -> None:
+    try:
         while (code := socket.connect_ex(os.fsencode(path))) == errno.EAGAIN and deadline.seconds() != 0:
             sleep(BACKLOG_DELAY)
     except OSError as error:  # not the kernel's word but Python's, and without a number
@@ -131,4 +140,3 @@ def connect_unix(path: str, deadline: Deadline) -> Socket:
     if code:
         reason = os.strerror(errno.ETIMEDOUT if code == errno.EAGAIN else code)
         raise ConnectFailure(f"cannot connect to {path}: {reason}")
-    return socket
