@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.private_net import BLACK_HOLES, LOOPBACK, run_in_namespace
+from tests.support.processes import free_port
 
 from msmtp.failures import ConfigFailure, ConnectFailure, Failure, HostNotFoundFailure
 from msmtp.net.connect import Target, begin
-from tests.support.private_net import BLACK_HOLES, LOOPBACK, run_in_namespace
-from tests.support.processes import free_port
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
