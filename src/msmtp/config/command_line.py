@@ -10,7 +10,7 @@ the sender's business.
 
 from __future__ import annotations
 
-from msmtp.config.options import ACCOUNT, ALWAYS, IGNORED, NEEDED, NOTHING, OPTIONS
+from msmtp.config.options import ACCOUNT, MUST, NEEDED, NONE, OPTIONS, OWN
 from msmtp.failures import UsageFailure
 
 TYPE_CHECKING = False
@@ -111,9 +111,9 @@ def parse(argv: Sequence[str]) -> CommandLine:
 
 def _take_long(line: CommandLine, word: str, name: str, value: str | None, words: Iterator[str]) -> None:
     row = LONG.get(name) or _complete(word, name)
-    if row.argument == NOTHING and value is not None:
+    if row.argument == NONE and value is not None:
         raise UsageFailure(f"option '--{row.long}' doesn't allow an argument")
-    if row.argument == ALWAYS and value is None:
+    if row.argument == MUST and value is None:
         value = next(words, None)
         if value is None:
             raise UsageFailure(f"option '--{row.long}' requires an argument")
@@ -123,7 +123,7 @@ def _take_long(line: CommandLine, word: str, name: str, value: str | None, words
 def _complete(word: str, name: str) -> Option:
     """Find the option that a cut-short name stands for.  Those of our own never make one of the C program's unclear."""
     found = [row for row in LONG.values() if row.long.startswith(name)]
-    found = [row for row in found if not row.own] or found
+    found = [row for row in found if row.note != OWN] or found
     if not found:
         from msmtp.config import explain  # noqa: PLC0415 - only to word a failure
 
@@ -140,21 +140,21 @@ def _take_short(line: CommandLine, word: str, words: Iterator[str]) -> None:
         row = SHORT.get(letter)
         if row is None:
             raise UsageFailure(f"invalid option -- '{letter}'", hint="run 'msmtp --help' for the options there are")
-        if row.argument == NOTHING:
+        if row.argument == NONE:
             _apply(line, row, None)
             continue
         value: str | None = word[place:]
-        if not value and row.argument == ALWAYS:
+        if not value and row.argument == MUST:
             value = next(words, None)
             if value is None:
                 raise UsageFailure(f"option requires an argument -- '{letter}'")
-        _apply(line, row, value if value or row.argument == ALWAYS else None)
+        _apply(line, row, value if value or row.argument == MUST else None)
         return
 
 
 def _apply(line: CommandLine, row: Option, value: str | None) -> None:
     """Note one option.  ``value`` is None if it stands without an argument."""
-    if row.target == IGNORED:
+    if not row.attribute:
         return
     stored = row.empty if value is None else _read(row, value)
     if row.attribute == "from_":
@@ -174,7 +174,7 @@ def _apply(line: CommandLine, row: Option, value: str | None) -> None:
 
 
 def _read(row: Option, value: str) -> object:
-    if not value and row.argument == ALWAYS and row.empty is not NEEDED:
+    if not value and row.argument == MUST and row.empty is not NEEDED:
         return row.empty
     try:
         return row.parse(value) if row.parse else value

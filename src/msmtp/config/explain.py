@@ -6,7 +6,7 @@ which valid word is nearest to the one that was written.
 
 from __future__ import annotations
 
-from msmtp.config.options import COMMANDS, OPTIONS
+from msmtp.config.options import COMMANDS, HIDDEN, OPTIONS
 from msmtp.failures import ConfigFailure, UsageFailure
 
 TYPE_CHECKING = False
@@ -21,9 +21,9 @@ EXPECTED = {
     "seconds": "'off' or a number of seconds greater than 0",
     "fingerprint": "16, 20 or 32 pairs of hexadecimal digits with colons between them (MD5, SHA1 or SHA256)",
     "conditions": "'off', 'never', or a list of failure, delay and success with commas and no blanks between them",
-    "none": "no argument",
+    "nothing": "no argument",
 }
-"""kind: what a value of it looks like; kind "word" lists its words."""
+"""kind: what a value of it looks like. Kinds with words list them."""
 
 FEW_WORDS = 4  # more of them are named with commas
 
@@ -71,7 +71,7 @@ def unknown_command(file: str, number: int, word: str) -> ConfigFailure:
     if equals and command.encode() in COMMANDS:
         hint = f"write a blank between the command and its argument: {command} ..."
     else:
-        hint = nearest(word, (row.command for row in OPTIONS if row.command and not row.hidden))
+        hint = nearest(word, (row.command for row in OPTIONS if row.command and row.note != HIDDEN))
     return ConfigFailure(f"{file}: line {number}: unknown command {word}", hint=hint)
 
 
@@ -88,7 +88,7 @@ def superfluous_argument(file: str, number: int, row: Option) -> ConfigFailure:
 
 def invalid_argument(file: str, number: int, row: Option, argument: str) -> ConfigFailure:
     """The argument of a command is not one of its values."""
-    if row.kind == "none":
+    if row.kind == "nothing":
         return superfluous_argument(file, number, row)
     message = f"{file}: line {number}: invalid argument {argument} for command {row.command}"
     return ConfigFailure(message, hint=_value_hint(row, argument))
@@ -110,7 +110,7 @@ def _value_hint(row: Option, argument: str) -> str:
 def unknown_option(word: str) -> UsageFailure:
     """A long option that does not exist; ``word`` as it was written, dashes and value included."""
     name = word.lstrip("-").partition("=")[0]
-    near = nearest(name, (row.long for row in OPTIONS if row.long and not row.hidden))
+    near = nearest(name, (row.long for row in OPTIONS if row.long and row.note != HIDDEN))
     return UsageFailure(f"unrecognized option '{word}'", hint=near.replace("mean '", "mean '--"))
 
 

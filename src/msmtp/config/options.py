@@ -1,18 +1,26 @@
 """OPTIONS: every command of the configuration files and every option of the command line, declared once.
 
 From this table come the reader of the files, the command line, --help, --pretend, the manual pages, the shell
-completions, the editor syntax and docs/options.md.  A row ties together the two ways to say one thing: ``command`` is
-the word in the file ('' if it can only be said on the command line), ``long`` and ``short`` are the option ('' if it
-can only be said in the file), ``attribute`` is where the value lands: on an :class:`~msmtp.config.account.Account`
-(target ACCOUNT) or on the :class:`~msmtp.config.command_line.CommandLine` (target LINE).
+completions, the editor syntax and docs/options.md.  A row ties together the two ways to say one thing:
 
-A value's ``kind`` says how its text is read (PARSERS).  Kind "word" takes one of ``words``, a dict from what is written
-to what is stored.  ``empty`` is what an empty argument in the file, or an option without its optional argument, stands
-for; NEEDED if there must be one.  ``label`` is the key in --pretend's output ('' if it is not shown); the order of rows
-is the order of that output.  ``own`` marks what the C program does not have: such a long option never takes an
-abbreviation away from one the C program has.
+command    the word in the file, '' if it can only be said on the command line
+long       the long option, '' if there is none
+short      the letter of the short option, '' if there is none
+argument   whether the option takes an argument: NONE, MAY (attached to it, or not at all), MUST
+kind       how a value's text is read: a parser in PARSERS, or the words of WORDS with what each stands for
+attribute  where the value lands, on an Account or as ``target`` says; '' if it is ignored
+default    the value if nothing sets it
+empty      what an empty argument in the file, or an option without its optional argument, stands for; NEEDED if there
+           must be an argument
+section    the part of the manual it belongs to
+label      its key in the output of --pretend, '' if it is not shown there; the order of rows is the order of the output
+note       HIDDEN: still understood but no longer documented.  OWN: the C program does not have it; such a long option
+           never takes an abbreviation away from one that the C program has
+target     ACCOUNT: a setting of the account.  LINE: a field of the CommandLine.  STRUCTURE: shapes the file itself
 
-The texts about each row are in :mod:`msmtp.config.texts`, which only --help and the generators load.
+Rows are written as plain literals because msmtp starts once a mail: the compiler makes a constant of them, which loads
+several times faster than calls with keywords do.  The texts about each row are in :mod:`msmtp.config.texts`, which only
+--help and the generators load.
 """
 
 from __future__ import annotations
@@ -21,14 +29,157 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-NEEDED = object()
-"""Stands in ``empty`` where an argument must be given."""
+NEEDED = ...
+NONE, MAY, MUST = "none", "may", "must"
+ACCOUNT, LINE, STRUCTURE = "account", "line", "structure"
+HIDDEN, OWN = "hidden", "own"
+SENDMAIL = "sendmail"
 
-NOTHING, MAYBE, ALWAYS = 0, 1, 2
-"""Whether an option takes an argument on the command line; MAYBE means attached to it or not at all."""
+# fmt: off
+_ROWS: tuple[tuple[object, ...], ...] = (
+    ("", "version", "", "none", "nothing", "mode", "", "version", "general", "", "", "line"),
+    ("", "help", "", "none", "nothing", "mode", "", "help", "general", "", "", "line"),
+    ("", "pretend", "P", "none", "nothing", "pretend", False, True, "general", "", "", "line"),
+    ("", "debug", "d", "may", "text", "debug", False, True, "general", "", "", "line"),
+    ("", "", "v", "none", "nothing", "debug", False, True, "general", "", "", "line"),
 
-ACCOUNT, LINE, IGNORED, STRUCTURE = "account", "line", "ignored", "structure"
-"""Where a row's value goes.  STRUCTURE rows (defaults, account, eval) shape the file itself."""
+    ("", "configure", "", "must", "text", "configure", "", ..., "mode", "", "", "line"),
+    ("", "serverinfo", "S", "none", "nothing", "serverinfo", False, True, "mode", "", "", "line"),
+    ("", "rmqs", "", "must", "text", "rmqs", None, "", "mode", "", "", "line"),
+    ("", "", "b", "must", "text", "operation", "", ..., "mode", "", "", "line"),
+    ("", "", "q", "may", "text", "queue_interval", "", "", "mode", "", "own", "line"),
+
+    ("defaults", "", "", "none", "nothing", "", "", "", "general", "", "", "structure"),
+    ("account", "account", "a", "must", "text", "account", None, "", "general", "", "", "structure"),
+    ("eval", "", "", "none", "shell", "", "", ..., "general", "", "", "structure"),
+    ("", "file", "C", "must", "path", "file", None, "", "general", "", "", "line"),
+
+    ("host", "host", "", "must", "text", "host", "", ..., "connection", "host"),
+    ("port", "port", "", "must", "port", "port", 0, ..., "connection", "port"),
+    ("source_ip", "source-ip", "", "must", "text", "source_ip", "", "", "connection", "source ip"),
+    ("proxy_host", "proxy-host", "", "must", "text", "proxy_host", "", "", "connection", "proxy host"),
+    ("proxy_port", "proxy-port", "", "must", "port", "proxy_port", 0, 0, "connection", "proxy port"),
+    ("socket", "socket", "", "must", "path", "socket", "", "", "connection", "socket"),
+    ("timeout", "timeout", "", "must", "seconds", "timeout", 0, ..., "connection", "timeout"),
+    ("connect_timeout", "connect-timeout", "", "must", "seconds", "timeout", 0, ..., "connection", "", "hidden"),
+    ("protocol", "protocol", "", "must", "protocol", "protocol", "smtp", ..., "connection", "protocol"),
+    ("domain", "domain", "", "must", "text", "domain", "localhost", "", "connection", "domain"),
+
+    ("auth", "auth", "", "may", "method", "auth", "", "on", "authentication", "auth"),
+    ("user", "user", "", "must", "text", "user", "", "", "authentication", "user"),
+    ("password", "", "", "none", "secret", "password", None, None, "authentication", "password"),
+    ("passwordeval", "passwordeval", "", "must", "shell", "passwordeval", "", "", "authentication", "passwordeval"),
+    ("ntlmdomain", "", "", "none", "text", "ntlmdomain", "", "", "authentication", "ntlmdomain"),
+
+    ("tls", "tls", "", "may", "switch", "tls", False, True, "tls", "tls"),
+    ("tls_starttls", "tls-starttls", "", "may", "switch", "tls_starttls", True, True, "tls", "tls_starttls"),
+    ("tls_nostarttls", "", "", "none", "nothing", "tls_starttls", True, False, "tls", "", "hidden"),
+    ("tls_trust_file", "tls-trust-file", "", "must", "path", "tls_trust_file", "system", "", "tls", "tls_trust_file"),
+    ("tls_crl_file", "tls-crl-file", "", "must", "path", "tls_crl_file", "", "", "tls", "tls_crl_file"),
+    ("tls_fingerprint", "tls-fingerprint", "", "must", "fingerprint", "tls_fingerprint", b"", b"", "tls",
+     "tls_fingerprint"),
+    ("tls_key_file", "tls-key-file", "", "must", "path", "tls_key_file", "", "", "tls", "tls_key_file"),
+    ("tls_cert_file", "tls-cert-file", "", "must", "path", "tls_cert_file", "", "", "tls", "tls_cert_file"),
+    ("tls_certcheck", "tls-certcheck", "", "may", "switch", "tls_certcheck", True, True, "tls", "tls_certcheck"),
+    ("tls_nocertcheck", "", "", "none", "nothing", "tls_certcheck", True, False, "tls", "", "hidden"),
+    ("tls_force_sslv3", "tls-force-sslv3", "", "may", "text", "", "", "", "tls", "", "hidden", "ignored"),
+    ("tls_min_dh_prime_bits", "tls-min-dh-prime-bits", "", "must", "size", "tls_min_dh_prime_bits", 0, 0, "tls",
+     "tls_min_dh_prime_bits"),
+    ("tls_priorities", "tls-priorities", "", "must", "text", "tls_priorities", "", "", "tls", "tls_priorities"),
+    ("tls_host_override", "tls-host-override", "", "must", "text", "tls_host_override", "", "", "tls",
+     "tls_host_override"),
+
+    ("auto_from", "auto-from", "", "may", "switch", "auto_from", False, True, "sendmail", "auto_from"),
+    ("maildomain", "maildomain", "", "must", "text", "maildomain", "", "", "sendmail", "maildomain"),
+    ("from", "from", "f", "must", "sender", "from_", None, "", "sendmail", "from"),
+    ("", "", "r", "must", "sender", "from_", None, "", "sendmail", "", "own"),
+    ("from_full_name", "", "F", "must", "text", "from_full_name", "", "", "sendmail", "from_full_name"),
+    ("allow_from_override", "", "", "none", "switch", "allow_from_override", True, True, "sendmail",
+     "allow_from_override"),
+    ("set_from_header", "set-from-header", "", "may", "auto_on", "set_from_header", "auto", "auto", "sendmail",
+     "set_from_header"),
+    ("add_missing_from_header", "add-missing-from-header", "", "may", "old_switch", "set_from_header", "auto", "auto",
+     "sendmail", "", "hidden"),
+    ("set_date_header", "set-date-header", "", "may", "auto", "set_date_header", "auto", "auto", "sendmail",
+     "set_date_header"),
+    ("add_missing_date_header", "add-missing-date-header", "", "may", "old_switch", "set_date_header", "auto", "auto",
+     "sendmail", "", "hidden"),
+    ("set_msgid_header", "set-msgid-header", "", "may", "auto", "set_msgid_header", "auto", "auto", "sendmail",
+     "set_msgid_header"),
+    ("set_to_header", "set-to-header", "", "may", "to_header", "set_to_header", "off", "on", "sendmail",
+     "set_to_header"),
+    ("undisclosed_recipients", "undisclosed-recipients", "", "may", "undisclosed", "set_to_header", "off",
+     "undisclosed_recipients", "sendmail", "", "hidden"),
+    ("remove_bcc_headers", "remove-bcc-headers", "", "may", "switch", "remove_bcc_headers", True, True, "sendmail",
+     "remove_bcc_headers"),
+    ("keepbcc", "keepbcc", "", "may", "inverse", "remove_bcc_headers", True, False, "sendmail", "", "hidden"),
+    ("dsn_notify", "dsn-notify", "N", "must", "conditions", "dsn_notify", "", ..., "sendmail", "dsn_notify"),
+    ("dsn_return", "dsn-return", "R", "must", "amount", "dsn_return", "", ..., "sendmail", "dsn_return"),
+    ("", "", "V", "must", "text", "envelope_id", "", "", "sendmail", "", "own", "line"),
+    ("logfile", "logfile", "X", "must", "path", "logfile", "", "", "sendmail", "logfile"),
+    ("logfile_time_format", "logfile-time-format", "", "must", "text", "logfile_time_format", "", "", "sendmail",
+     "logfile_time_format"),
+    ("syslog", "syslog", "", "may", "facility", "syslog", "", "LOG_USER", "sendmail", "syslog"),
+    ("aliases", "aliases", "", "must", "path", "aliases", "", "", "sendmail", "aliases"),
+    ("", "read-recipients", "t", "none", "nothing", "read_recipients", False, True, "sendmail", "", "", "line"),
+    ("", "read-envelope-from", "", "none", "nothing", "read_envelope_from", False, True, "sendmail", "", "", "line"),
+    ("partial_recipients", "partial-recipients", "", "may", "switch", "partial_recipients", False, True, "sendmail",
+     "partial_recipients", "own"),
+    ("missing_extension", "missing-extension", "", "must", "missing", "missing_extension", "refuse", ..., "sendmail",
+     "missing_extension", "own"),
+    ("exit_codes", "exit-codes", "", "must", "codes", "exit_codes", "sysexits", ..., "sendmail", "exit_codes", "own"),
+
+    ("", "", "A", "must", "text", "", "", "", "compatibility", "", "", "ignored"),
+    ("", "", "B", "must", "text", "", "", "", "compatibility", "", "", "ignored"),
+    ("", "", "G", "none", "nothing", "", "", "", "compatibility", "", "", "ignored"),
+    ("", "", "h", "must", "text", "", "", "", "compatibility", "", "", "ignored"),
+    ("", "", "i", "none", "nothing", "", "", "", "compatibility", "", "", "ignored"),
+    ("", "", "L", "must", "text", "", "", "", "compatibility", "", "", "ignored"),
+    ("", "", "m", "none", "nothing", "", "", "", "compatibility", "", "", "ignored"),
+    ("", "", "n", "none", "nothing", "", "", "", "compatibility", "", "", "ignored"),
+    ("", "", "O", "must", "text", "", "", "", "compatibility", "", "", "ignored"),
+    ("", "", "o", "must", "text", "", "", "", "compatibility", "", "", "ignored"),
+    ("", "", "U", "none", "nothing", "", "", "", "compatibility", "", "own", "ignored"),
+)
+# fmt: on
+
+METHODS = (
+    "scram-sha-256-plus",
+    "scram-sha-1-plus",
+    "scram-sha-256",
+    "scram-sha-1",
+    "plain",
+    "gssapi",
+    "external",
+    "oauthbearer",
+    "cram-md5",
+    "digest-md5",
+    "login",
+    "ntlm",
+    "xoauth2",
+)
+"""What ``auth`` takes, in the order in which --version and --serverinfo list it.  msmtp.sasl owns what they do; that it
+knows the same names is tested."""
+
+FACILITIES = ("LOG_USER", "LOG_MAIL", *(f"LOG_LOCAL{number}" for number in range(8)))
+
+WORDS: dict[str, dict[str, object]] = {
+    "switch": {"on": True, "off": False},
+    "inverse": {"on": False, "off": True},
+    "auto": {"auto": "auto", "off": "off"},
+    "auto_on": {"auto": "auto", "on": "on", "off": "off"},
+    "old_switch": {"on": "auto", "off": "off"},
+    "protocol": {"smtp": "smtp", "lmtp": "lmtp"},
+    # The empty word only counts for --auth=, which the C program takes for --auth.
+    "method": {"on": "on", "off": "", "": "on", **{word: word for word in METHODS}},
+    "amount": {"off": "", "headers": "HDRS", "hdrs": "HDRS", "full": "FULL"},
+    "facility": {"on": "LOG_USER", "off": "", **{word: word for word in FACILITIES}},
+    "to_header": {"off": "off", "on": "on", "undisclosed_recipients": "undisclosed_recipients"},
+    "undisclosed": {"on": "undisclosed_recipients", "off": "off"},
+    "missing": {"refuse": "refuse", "send": "send"},
+    "codes": {"sysexits": "sysexits", "upstream": "upstream"},
+}
+"""kind: the words it takes and what is stored for each."""
 
 LARGEST_NUMBER = 0x7FFFFFFF
 LARGEST_PORT = 0xFFFF
@@ -124,8 +275,7 @@ PARSERS: dict[str, Callable[[str], object] | None] = {
     "text": None,
     "path": None,
     "shell": None,
-    "word": None,
-    "none": parse_nothing,
+    "nothing": parse_nothing,
     "port": parse_port,
     "size": parse_size,
     "seconds": parse_seconds,
@@ -134,11 +284,14 @@ PARSERS: dict[str, Callable[[str], object] | None] = {
     "sender": parse_sender,
     "secret": Hidden,
 }
-"""kind: how its text is read; None where the text is the value ("word": where the row's ``words`` say it)."""
+"""kind: how its text is read; None where the text is the value.  A parser raises ValueError."""
 
 
 class Option:
-    """One row: see the head of this file for what the fields mean."""
+    """One row: the head of this file says what the fields mean.
+
+    ``parse`` reads a value's text and raises ValueError or KeyError; it is None where the text is the value.
+    """
 
     __slots__ = (
         "argument",
@@ -146,16 +299,14 @@ class Option:
         "command",
         "default",
         "empty",
-        "hidden",
         "kind",
         "label",
         "long",
-        "own",
+        "note",
         "parse",
         "section",
         "short",
         "target",
-        "words",
     )
 
     def __init__(  # noqa: PLR0913, PLR0917 - a row of a table is as wide as the table
@@ -163,210 +314,45 @@ class Option:
         command: str,
         long: str,
         short: str,
-        argument: int,
+        argument: str,
         kind: str,
         attribute: str,
         default: object,
         empty: object,
         section: str,
-        *,
-        words: dict[str, object] | None = None,
         label: str = "",
+        note: str = "",
         target: str = ACCOUNT,
-        hidden: bool = False,
-        own: bool = False,
     ) -> None:
         self.command = command
         self.long = long
         self.short = short
         self.argument = argument
         self.kind = kind
-        self.parse = PARSERS[kind] if words is None else words.__getitem__
+        self.parse = PARSERS[kind] if kind in PARSERS else WORDS[kind].__getitem__
         self.attribute = attribute
         self.default = default
         self.empty = empty
         self.section = section
-        self.words = words
         self.label = label
+        self.note = note
         self.target = target
-        self.hidden = hidden
-        self.own = own
 
     @property
     def name(self) -> str:
         """The row's name in other tables: its command, else its long option, else its short one with the dash."""
         return self.command or (f"--{self.long}" if self.long else f"-{self.short}")
 
+    @property
+    def words(self) -> dict[str, object] | None:
+        """The words it takes, if it takes words."""
+        return WORDS.get(self.kind)
+
     def __repr__(self) -> str:
         return f"Option({self.name})"
 
 
-_SWITCH: dict[str, object] = {"on": True, "off": False}
-_INVERSE: dict[str, object] = {"on": False, "off": True}
-_OLD_SWITCH: dict[str, object] = {"on": "auto", "off": "off"}
-
-METHODS = (
-    "scram-sha-256-plus",
-    "scram-sha-1-plus",
-    "scram-sha-256",
-    "scram-sha-1",
-    "plain",
-    "gssapi",
-    "external",
-    "oauthbearer",
-    "cram-md5",
-    "digest-md5",
-    "login",
-    "ntlm",
-    "xoauth2",
-)
-"""What ``auth`` takes, in the order in which --version and --serverinfo list it.  msmtp.sasl owns what they do; that it
-knows the same names is tested."""
-_AUTH: dict[str, object] = {"": "on", "on": "on", "off": "", **{word: word for word in METHODS}}
-
-_FACILITIES: dict[str, object] = {
-    "on": "LOG_USER",
-    "off": "",
-    "LOG_USER": "LOG_USER",
-    "LOG_MAIL": "LOG_MAIL",
-    **{f"LOG_LOCAL{number}": f"LOG_LOCAL{number}" for number in range(8)},
-}
-_RETURN: dict[str, object] = {"off": "", "headers": "HDRS", "hdrs": "HDRS", "full": "FULL"}
-_TO_HEADER: dict[str, object] = {"off": "off", "on": "on", "undisclosed_recipients": "undisclosed_recipients"}
-_UNDISCLOSED: dict[str, object] = {"on": "undisclosed_recipients", "off": "off"}
-_AUTO: dict[str, object] = {"auto": "auto", "off": "off"}
-_AUTO_ON: dict[str, object] = {"auto": "auto", "on": "on", "off": "off"}
-
-GENERAL, MODE, CONNECTION, AUTHENTICATION, TLS, SENDMAIL, COMPATIBILITY = (
-    "general",
-    "mode",
-    "connection",
-    "authentication",
-    "tls",
-    "sendmail",
-    "compatibility",
-)
-
-# fmt: off
-OPTIONS: tuple[Option, ...] = (
-    # command, long option, short; takes, kind; attribute, default, empty; section
-    Option("", "version", "", NOTHING, "none", "mode", "", "version", GENERAL, target=LINE),
-    Option("", "help", "", NOTHING, "none", "mode", "", "help", GENERAL, target=LINE),
-    Option("", "pretend", "P", NOTHING, "none", "pretend", False, True, GENERAL, target=LINE),
-    Option("", "debug", "d", MAYBE, "text", "debug", False, True, GENERAL, target=LINE),
-    Option("", "", "v", NOTHING, "none", "debug", False, True, GENERAL, target=LINE),
-    Option("", "configure", "", ALWAYS, "text", "configure", "", NEEDED, MODE, target=LINE),
-    Option("", "serverinfo", "S", NOTHING, "none", "serverinfo", False, True, MODE, target=LINE),
-    Option("", "rmqs", "", ALWAYS, "text", "rmqs", None, "", MODE, target=LINE),
-    Option("", "", "b", ALWAYS, "text", "operation", "", NEEDED, MODE, target=LINE),
-    Option("", "", "q", MAYBE, "text", "queue_interval", "", "", MODE, target=LINE, own=True),
-
-    Option("defaults", "", "", NOTHING, "none", "", "", "", GENERAL, target=STRUCTURE),
-    Option("account", "account", "a", ALWAYS, "text", "account", None, "", GENERAL, target=STRUCTURE),
-    Option("eval", "", "", NOTHING, "shell", "", "", NEEDED, GENERAL, target=STRUCTURE),
-    Option("", "file", "C", ALWAYS, "path", "file", None, "", GENERAL, target=LINE),
-
-    Option("host", "host", "", ALWAYS, "text", "host", "", NEEDED, CONNECTION, label="host"),
-    Option("port", "port", "", ALWAYS, "port", "port", 0, NEEDED, CONNECTION, label="port"),
-    Option("source_ip", "source-ip", "", ALWAYS, "text", "source_ip", "", "", CONNECTION, label="source ip"),
-    Option("proxy_host", "proxy-host", "", ALWAYS, "text", "proxy_host", "", "", CONNECTION, label="proxy host"),
-    Option("proxy_port", "proxy-port", "", ALWAYS, "port", "proxy_port", 0, 0, CONNECTION, label="proxy port"),
-    Option("socket", "socket", "", ALWAYS, "path", "socket", "", "", CONNECTION, label="socket"),
-    Option("timeout", "timeout", "", ALWAYS, "seconds", "timeout", 0, NEEDED, CONNECTION, label="timeout"),
-    Option("connect_timeout", "connect-timeout", "", ALWAYS, "seconds", "timeout", 0, NEEDED, CONNECTION, hidden=True),
-    Option("protocol", "protocol", "", ALWAYS, "word", "protocol", "smtp", NEEDED, CONNECTION, label="protocol",
-           words={"smtp": "smtp", "lmtp": "lmtp"}),
-    Option("domain", "domain", "", ALWAYS, "text", "domain", "localhost", "", CONNECTION, label="domain"),
-
-    Option("auth", "auth", "", MAYBE, "word", "auth", "", "on", AUTHENTICATION, label="auth", words=_AUTH),
-    Option("user", "user", "", ALWAYS, "text", "user", "", "", AUTHENTICATION, label="user"),
-    Option("password", "", "", NOTHING, "secret", "password", Hidden(""), Hidden(""), AUTHENTICATION, label="password"),
-    Option("passwordeval", "passwordeval", "", ALWAYS, "shell", "passwordeval", "", "", AUTHENTICATION,
-           label="passwordeval"),
-    Option("ntlmdomain", "", "", NOTHING, "text", "ntlmdomain", "", "", AUTHENTICATION, label="ntlmdomain"),
-
-    Option("tls", "tls", "", MAYBE, "word", "tls", False, True, TLS, label="tls", words=_SWITCH),
-    Option("tls_starttls", "tls-starttls", "", MAYBE, "word", "tls_starttls", True, True, TLS, label="tls_starttls",
-           words=_SWITCH),
-    Option("tls_nostarttls", "", "", NOTHING, "none", "tls_starttls", True, False, TLS, hidden=True),
-    Option("tls_trust_file", "tls-trust-file", "", ALWAYS, "path", "tls_trust_file", "system", "", TLS,
-           label="tls_trust_file"),
-    Option("tls_crl_file", "tls-crl-file", "", ALWAYS, "path", "tls_crl_file", "", "", TLS, label="tls_crl_file"),
-    Option("tls_fingerprint", "tls-fingerprint", "", ALWAYS, "fingerprint", "tls_fingerprint", b"", b"", TLS,
-           label="tls_fingerprint"),
-    Option("tls_key_file", "tls-key-file", "", ALWAYS, "path", "tls_key_file", "", "", TLS, label="tls_key_file"),
-    Option("tls_cert_file", "tls-cert-file", "", ALWAYS, "path", "tls_cert_file", "", "", TLS, label="tls_cert_file"),
-    Option("tls_certcheck", "tls-certcheck", "", MAYBE, "word", "tls_certcheck", True, True, TLS, label="tls_certcheck",
-           words=_SWITCH),
-    Option("tls_nocertcheck", "", "", NOTHING, "none", "tls_certcheck", True, False, TLS, hidden=True),
-    Option("tls_force_sslv3", "tls-force-sslv3", "", MAYBE, "text", "", "", "", TLS, target=IGNORED, hidden=True),
-    Option("tls_min_dh_prime_bits", "tls-min-dh-prime-bits", "", ALWAYS, "size", "tls_min_dh_prime_bits", 0, 0, TLS,
-           label="tls_min_dh_prime_bits"),
-    Option("tls_priorities", "tls-priorities", "", ALWAYS, "text", "tls_priorities", "", "", TLS,
-           label="tls_priorities"),
-    Option("tls_host_override", "tls-host-override", "", ALWAYS, "text", "tls_host_override", "", "", TLS,
-           label="tls_host_override"),
-
-    Option("auto_from", "auto-from", "", MAYBE, "word", "auto_from", False, True, SENDMAIL, label="auto_from",
-           words=_SWITCH),
-    Option("maildomain", "maildomain", "", ALWAYS, "text", "maildomain", "", "", SENDMAIL, label="maildomain"),
-    Option("from", "from", "f", ALWAYS, "sender", "from_", None, "", SENDMAIL, label="from"),
-    Option("", "", "r", ALWAYS, "sender", "from_", None, "", SENDMAIL, own=True),
-    Option("from_full_name", "", "F", ALWAYS, "text", "from_full_name", "", "", SENDMAIL, label="from_full_name"),
-    Option("allow_from_override", "", "", NOTHING, "word", "allow_from_override", True, True, SENDMAIL,
-           label="allow_from_override", words=_SWITCH),
-    Option("set_from_header", "set-from-header", "", MAYBE, "word", "set_from_header", "auto", "auto", SENDMAIL,
-           label="set_from_header", words=_AUTO_ON),
-    Option("add_missing_from_header", "add-missing-from-header", "", MAYBE, "word", "set_from_header", "auto", "auto",
-           SENDMAIL, words=_OLD_SWITCH, hidden=True),
-    Option("set_date_header", "set-date-header", "", MAYBE, "word", "set_date_header", "auto", "auto", SENDMAIL,
-           label="set_date_header", words=_AUTO),
-    Option("add_missing_date_header", "add-missing-date-header", "", MAYBE, "word", "set_date_header", "auto", "auto",
-           SENDMAIL, words=_OLD_SWITCH, hidden=True),
-    Option("set_msgid_header", "set-msgid-header", "", MAYBE, "word", "set_msgid_header", "auto", "auto", SENDMAIL,
-           label="set_msgid_header", words=_AUTO),
-    Option("set_to_header", "set-to-header", "", MAYBE, "word", "set_to_header", "off", "on", SENDMAIL,
-           label="set_to_header", words=_TO_HEADER),
-    Option("undisclosed_recipients", "undisclosed-recipients", "", MAYBE, "word", "set_to_header", "off",
-           "undisclosed_recipients", SENDMAIL, words=_UNDISCLOSED, hidden=True),
-    Option("remove_bcc_headers", "remove-bcc-headers", "", MAYBE, "word", "remove_bcc_headers", True, True, SENDMAIL,
-           label="remove_bcc_headers", words=_SWITCH),
-    Option("keepbcc", "keepbcc", "", MAYBE, "word", "remove_bcc_headers", True, False, SENDMAIL, words=_INVERSE,
-           hidden=True),
-    Option("dsn_notify", "dsn-notify", "N", ALWAYS, "conditions", "dsn_notify", "", NEEDED, SENDMAIL,
-           label="dsn_notify"),
-    Option("dsn_return", "dsn-return", "R", ALWAYS, "word", "dsn_return", "", NEEDED, SENDMAIL, label="dsn_return",
-           words=_RETURN),
-    Option("", "", "V", ALWAYS, "text", "envelope_id", "", "", SENDMAIL, target=LINE, own=True),
-    Option("logfile", "logfile", "X", ALWAYS, "path", "logfile", "", "", SENDMAIL, label="logfile"),
-    Option("logfile_time_format", "logfile-time-format", "", ALWAYS, "text", "logfile_time_format", "", "", SENDMAIL,
-           label="logfile_time_format"),
-    Option("syslog", "syslog", "", MAYBE, "word", "syslog", "", "LOG_USER", SENDMAIL, label="syslog",
-           words=_FACILITIES),
-    Option("aliases", "aliases", "", ALWAYS, "path", "aliases", "", "", SENDMAIL, label="aliases"),
-    Option("", "read-recipients", "t", NOTHING, "none", "read_recipients", False, True, SENDMAIL, target=LINE),
-    Option("", "read-envelope-from", "", NOTHING, "none", "read_envelope_from", False, True, SENDMAIL, target=LINE),
-    Option("partial_recipients", "partial-recipients", "", MAYBE, "word", "partial_recipients", False, True, SENDMAIL,
-           label="partial_recipients", words=_SWITCH, own=True),
-    Option("missing_extension", "missing-extension", "", ALWAYS, "word", "missing_extension", "refuse", NEEDED,
-           SENDMAIL, label="missing_extension", words={"refuse": "refuse", "send": "send"}, own=True),
-    Option("exit_codes", "exit-codes", "", ALWAYS, "word", "exit_codes", "sysexits", NEEDED, SENDMAIL,
-           label="exit_codes", words={"sysexits": "sysexits", "upstream": "upstream"}, own=True),
-
-    # What sendmail takes and msmtp has no use for.
-    Option("", "", "A", ALWAYS, "text", "", "", "", COMPATIBILITY, target=IGNORED),
-    Option("", "", "B", ALWAYS, "text", "", "", "", COMPATIBILITY, target=IGNORED),
-    Option("", "", "G", NOTHING, "none", "", "", "", COMPATIBILITY, target=IGNORED),
-    Option("", "", "h", ALWAYS, "text", "", "", "", COMPATIBILITY, target=IGNORED),
-    Option("", "", "i", NOTHING, "none", "", "", "", COMPATIBILITY, target=IGNORED),
-    Option("", "", "L", ALWAYS, "text", "", "", "", COMPATIBILITY, target=IGNORED),
-    Option("", "", "m", NOTHING, "none", "", "", "", COMPATIBILITY, target=IGNORED),
-    Option("", "", "n", NOTHING, "none", "", "", "", COMPATIBILITY, target=IGNORED),
-    Option("", "", "O", ALWAYS, "text", "", "", "", COMPATIBILITY, target=IGNORED),
-    Option("", "", "o", ALWAYS, "text", "", "", "", COMPATIBILITY, target=IGNORED),
-    Option("", "", "U", NOTHING, "none", "", "", "", COMPATIBILITY, target=IGNORED, own=True),
-)
-# fmt: on
+OPTIONS: tuple[Option, ...] = tuple(Option(*row) for row in _ROWS)  # type: ignore[arg-type]  # literals, tested
 
 COMMANDS: dict[bytes, Option] = {row.command.encode(): row for row in OPTIONS if row.command}
 """Rows by the word in the configuration file, as octets, which is how the reader sees it."""

@@ -17,7 +17,7 @@ import os
 from os import environ, path
 
 from msmtp.config.account import Definition, inherit
-from msmtp.config.options import ACCOUNT, COMMANDS, NEEDED, STRUCTURE
+from msmtp.config.options import COMMANDS, NEEDED, STRUCTURE
 from msmtp.failures import ConfigFailure, FileFailure, InsecureFileFailure
 
 TYPE_CHECKING = False
@@ -178,13 +178,13 @@ def parse(  # noqa: C901 - the one loop that may run thousands of times: calls w
         if row is None:
             raise _explain().unknown_command(file, number, _decode(words[0]))
         argument = _argument(words)
-        if row.target is STRUCTURE:
+        if row.target == STRUCTURE:
             settings = _open(blocks, row, argument, number)
             continue
         if settings is None:
             settings = blocks.open_account("default", number)
         value = _value(row, argument, file, number)
-        if row.target is ACCOUNT:
+        if row.attribute:
             settings[row.attribute] = value
     return blocks.definitions, secret
 
