@@ -28,7 +28,13 @@ BUNDLES = {
     "opensmtpd": ("opensmtpd",),
     "dovecot": ("dovecot-core", "dovecot-submissiond", "dovecot-lmtpd"),
     "microsocks": ("microsocks",),
+    "dante": ("dante-server",),
     "nsd": ("nsd",),
+    "gsasl": ("libgsasl18",),
+    "cyrus": ("libsasl2-modules", "libsasl2-modules-db"),
+    "dovecot-gssapi": ("dovecot-core", "dovecot-gssapi"),
+    "kerberos": ("krb5-kdc", "krb5-admin-server", "krb5-user"),
+    "samba": ("winbind",),
 }
 
 # Which of a bundle's packages the machine may hold without our knowing is apt's business; these are never skipped.
@@ -110,11 +116,15 @@ def _run(command: list[str], folder: Path | None = None) -> str:
     return done.stdout
 
 
-def main() -> None:
-    """Fetch the bundles named on the command line, or all."""
-    for name in sys.argv[1:] or BUNDLES:
-        print(f"{name}: {bundle(name)}", flush=True)
+def main(arguments: list[str]) -> int:
+    """Fetch the bundles named, or all; with --check only say whether all are there (0) or not (1)."""
+    if arguments == ["--check"]:
+        return int(not all((CACHE / release() / name / "complete").exists() for name in BUNDLES))
+    for name in arguments or BUNDLES:
+        bundle(name)
+        print(f"   {name}", file=sys.stderr, flush=True)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))
