@@ -95,8 +95,13 @@ class Pending:
         ConnectFailure: timed out, or no address can be reached.  With a proxy also ProxyFailure and NetworkFailure, and
         ConfigFailure if its library is missing.
         """
-        target, deadline = self._target, self._deadline
-        deadline.resume()
+        self._deadline.resume()
+        try:
+            return self._finish(self._target, self._deadline)
+        finally:
+            self.close()
+
+    def _finish(self, target: Target, deadline: Deadline) -> Stream:
         if self._race is None:
             return Stream(connect_unix(target.socket, deadline), Info(), target.timeout)
         if not target.proxy_host:

@@ -201,7 +201,7 @@ class Stream:
 
     def _say_at_once(self, engine: Engine) -> None:
         """Send what the engine still has to say, if the kernel takes it now; nobody waits for it."""
-        try:  # noqa: SIM105 - contextlib costs an import
+        try:
             self._socket.send(engine.outgoing(), MSG_NOSIGNAL)
         except OSError:
             pass  # there is a reason already why nothing more is said
