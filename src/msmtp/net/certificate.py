@@ -41,17 +41,26 @@ ATTRIBUTES = {
     b"\x55\x04\x06": "C",
     b"\x55\x04\x07": "L",
     b"\x55\x04\x08": "ST",
-    b"\x55\x04\x09": "STREET",
+    b"\x55\x04\x09": "street",
     b"\x55\x04\x0a": "O",
     b"\x55\x04\x0b": "OU",
     b"\x55\x04\x0c": "title",
+    b"\x55\x04\x0d": "description",
     b"\x55\x04\x0f": "businessCategory",
     b"\x55\x04\x11": "postalCode",
+    b"\x55\x04\x14": "telephoneNumber",
+    b"\x55\x04\x29": "name",
     b"\x55\x04\x2a": "givenName",
-    b"\x55\x04\x61": "2.5.4.97",
+    b"\x55\x04\x2b": "initials",
+    b"\x55\x04\x2c": "generationQualifier",
+    b"\x55\x04\x2e": "dnQualifier",
+    b"\x55\x04\x41": "pseudonym",
     b"\x09\x92\x26\x89\x93\xf2\x2c\x64\x01\x01": "UID",
     b"\x09\x92\x26\x89\x93\xf2\x2c\x64\x01\x19": "DC",
     b"\x2a\x86\x48\x86\xf7\x0d\x01\x09\x01": "EMAIL",
+    b"\x2b\x06\x01\x04\x01\x82\x37\x3c\x02\x01\x01": "jurisdictionOfIncorporationLocalityName",
+    b"\x2b\x06\x01\x04\x01\x82\x37\x3c\x02\x01\x02": "jurisdictionOfIncorporationStateOrProvinceName",
+    b"\x2b\x06\x01\x04\x01\x82\x37\x3c\x02\x01\x03": "jurisdictionOfIncorporationCountryName",
 }
 
 
@@ -155,13 +164,13 @@ class Certificate:
 
 def attributes(name: bytes) -> Iterator[tuple[bytes, int, bytes]]:
     """Type (OID), string tag and content of each attribute of a Name, in the order of the certificate."""
-    for _, pairs in relative_names(name):
+    for pairs in relative_names(name):
         yield from pairs
 
 
-def relative_names(name: bytes) -> Iterator[tuple[int, list[tuple[bytes, int, bytes]]]]:
-    """The relative distinguished names of a Name: their number from the root, and their attributes."""
-    for number, (tag, start, stop) in enumerate(elements(name, 0, len(name))):
+def relative_names(name: bytes) -> Iterator[list[tuple[bytes, int, bytes]]]:
+    """The relative distinguished names of a Name, each a list of attributes."""
+    for tag, start, stop in elements(name, 0, len(name)):
         if tag != SET:
             raise ValueError("DER: a name is not made of sets")
         pairs = []
@@ -169,7 +178,7 @@ def relative_names(name: bytes) -> Iterator[tuple[int, list[tuple[bytes, int, by
             first, last = expect(OID, name, at, end)
             kind, value, value_end = element(name, last, end)
             pairs.append((name[first:last], kind, name[value:value_end]))
-        yield number, pairs
+        yield pairs
 
 
 def text(tag: int, content: bytes) -> str:
@@ -184,9 +193,8 @@ def text(tag: int, content: bytes) -> str:
 
 
 def distinguished_name(name: bytes) -> str:
-    """A Name in the string form of RFC 4514: the last relative name first, ``,`` and ``+`` between."""
-    parts = ["+".join([_attribute(*attribute) for attribute in pairs]) for _, pairs in relative_names(name)]
-    return ",".join(reversed(parts))
+    """A Name in the string form of RFC 4514, but in the certificate's own order, as the C program shows it."""
+    return ",".join(["+".join([_attribute(*attribute) for attribute in pairs]) for pairs in relative_names(name)])
 
 
 def _attribute(oid: bytes, tag: int, content: bytes) -> str:
