@@ -1,0 +1,57 @@
+"""What --version prints: the lines that scripts look for, and what this installation can do."""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import find_spec
+
+from msmtp.config.options import METHODS
+from msmtp.config.reader import SYSTEM_FILE, user_file
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+
+def version_text(methods: Collection[str]) -> str:
+    """Describe this msmtp; ``methods`` are the authentication methods that can be carried out here."""
+    version = sys.modules["msmtp"].__version__  # the package root is loaded, but nothing below it imports it
+    supported = [method for method in METHODS if method in methods]
+    return "".join(
+        f"{line}\n"
+        for line in (
+            f"msmtp version {version}",
+            f"Platform: {_platform()}",
+            f"TLS/SSL library: {_tls_library()}",
+            "Authentication library: built-in",
+            "Supported authentication methods:",
+            "".join(f"{method} " for method in supported),
+            f"IDN support: {'enabled' if find_spec('idna') else 'disabled'}",
+            "NLS: disabled",
+            f"Keyring support: {_keyrings()}",
+            f"System configuration file name: {SYSTEM_FILE}",
+            f"User configuration file name: {user_file()}",
+            "",
+            "Copyright (C) 2026 the msmtp founders.",
+            "This is free software under the terms of the MIT license.",
+            "There is NO WARRANTY, to the extent permitted by law.",
+        )
+    )
+
+
+def _platform() -> str:
+    return getattr(sys.implementation, "_multiarch", "") or sys.platform
+
+
+def _tls_library() -> str:
+    try:
+        from _ssl import OPENSSL_VERSION  # noqa: PLC0415 - Python can be built without
+    except ImportError:
+        return "none"
+    return str(OPENSSL_VERSION)
+
+
+def _keyrings() -> str:
+    if not find_spec("keyring"):
+        return "none"
+    return "MacOS " if sys.platform == "darwin" else "Gnome "
