@@ -1,11 +1,11 @@
 """Our mechanisms against Cyrus SASL, both ways."""
 
 import pytest
-
-from msmtp.sasl import Credentials, create, server
 from tests.support.sasl import cyrus
 from tests.support.sasl.cyrus import Cyrus
 from tests.support.sasl.dialogue import Refused, authenticate
+
+from msmtp.sasl import Credentials, create, server
 
 NONCE = b"0123456789abcdef0123456789abcdef"
 BINDINGS = [(b"tls-unique", bytes(range(12))), (b"tls-exporter", bytes(range(100, 132)))]
