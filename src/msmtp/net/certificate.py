@@ -268,7 +268,7 @@ def matches(certificate: Certificate, host: str) -> bool:
     if (address := packed(host)) is not None:
         return address in addresses
     host = host.lower().rstrip(".")
-    return any(_matches(name.lower().rstrip("."), host) for name in names)
+    return any(_matches(name.lower(), host) for name in names)
 
 
 def _matches(pattern: str, host: str) -> bool:

@@ -149,16 +149,18 @@ class Trust:
     def load_crl(self, context: Context, path: str) -> None:
         """Refuse what the lists in a PEM file revoke; TlsFileFailure.
 
-        OpenSSL then wants a current list from the issuer of the server's certificate; without one it is refused.
+        OpenSSL then wants a current list of the authority that issued the server's certificate, and if the file has
+        more than one list, of every authority in the chain; without them it refuses.
         """
         try:
             before = context.cert_store_stats()["crl"]
             context.load_verify_locations(path)
+            lists = context.cert_store_stats()["crl"] - before
         except (OSError, ValueError) as error:
             raise _unusable_crl(path, _openssl.words(error)) from None
-        if context.cert_store_stats()["crl"] == before:
+        if not lists:
             raise _unusable_crl(path, "no revocation list in PEM format in it")
-        context.verify_flags |= _openssl.VERIFY_CRL_CHECK_LEAF
+        context.verify_flags |= _openssl.VERIFY_CRL_CHECK_LEAF if lists == 1 else _openssl.VERIFY_CRL_CHECK_CHAIN
 
     def add(self, context: Context, chain: list[bytes]) -> None:
         """Give OpenSSL what it may ask for when it verifies ``chain``; no chain: everything."""

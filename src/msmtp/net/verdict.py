@@ -46,7 +46,7 @@ SENTENCES = {
     68: WEAK,
 }
 
-CRL_HINT = "tls_crl_file must hold a current list of every authority that the server's certificate comes from"
+CRL_HINT = "tls_crl_file must hold a current list of the authority"
 
 # Words in OpenSSL's reason -> what to do.
 HINTS = (
@@ -90,7 +90,7 @@ def _hint(sentence: str, certificate: Certificate, host: str) -> str:
     if sentence == NOT_YET and certificate.not_before > time.time():
         return f"the certificate of {_owner(certificate)} is valid from {_day(certificate.not_before)}; check the clock"
     if sentence in (NO_LIST, OLD_LIST):
-        return CRL_HINT
+        return f"{CRL_HINT} {distinguished_name(certificate.issuer)}, and of those above it if it has more than one"
     if sentence != UNKNOWN_ISSUER:
         return f"the certificate of {_owner(certificate)} was issued by {distinguished_name(certificate.issuer)}"
     issuer = "itself" if certificate.self_signed else distinguished_name(certificate.issuer)
