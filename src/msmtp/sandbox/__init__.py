@@ -20,12 +20,11 @@ from __future__ import annotations
 import os
 import sys
 import time
-from struct import pack
 
 from msmtp.failures import SandboxFailure
 from msmtp.sandbox import landlock
-from msmtp.sandbox.libc import Library
-from msmtp.sandbox.roles import NO_FILES, ROLES, WRITE_FILES
+from msmtp.sandbox.libc import Library, words
+from msmtp.sandbox.roles import NO_FILES, RESOURCES, ROLES, WRITE_FILES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,17 +43,6 @@ SECCOMP = {"x86_64": 317, "aarch64": 277, "riscv64": 277, "ppc64le": 358, "i386"
 
 OWN_PID = 0x4D534D54
 """Stands in the filters where the number of the process belongs (signals may be sent to itself)."""
-
-READ_RIGHTS = landlock.READ_FILE | landlock.READ_DIR
-WRITE_RIGHTS = (
-    READ_RIGHTS
-    | landlock.WRITE_FILE
-    | landlock.TRUNCATE
-    | landlock.MAKE_REG
-    | landlock.REMOVE_FILE
-    | landlock.IOCTL_DEV
-    | landlock.RESOLVE_UNIX
-)
 
 
 class Applied:
@@ -98,9 +86,9 @@ class Entry:
 
     def limits(self) -> str:
         """Soft and hard limits; prlimit64() has 64-bit ones everywhere."""
-        for resource, value in self.role.limits:
-            self.libc.call("prlimit64", 0, resource, pack("QQ", value, value), None)
-        return f"limits {', '.join(f'{resource}={value}' for resource, value in self.role.limits)}"
+        for name, value in self.role.limits:
+            self.libc.call("prlimit64", 0, RESOURCES[name], words(8, value, value), None)
+        return f"limits: {', '.join([f'{name} {value}' for name, value in self.role.limits])}"
 
     def parent_death(self) -> str:
         """A signal when the parent ends; to be set after the user was changed, which clears it."""
@@ -124,18 +112,20 @@ class Entry:
 
     def landlock(self) -> str:
         """No file, no TCP, no signal or abstract socket to others, but for what the role gives back."""
-        wanted = landlock.Ruleset(self.readable, READ_RIGHTS, self.writable, WRITE_RIGHTS, self.role.ports)
-        abi = landlock.restrict(self.libc, wanted)
-        paths = ", ".join((*self.readable, *(f"{path} (rw)" for path in self.writable))) or "no file"
-        ports = ", ".join(map(str, self.role.ports)) or "none"
-        return f"Landlock ABI {abi}: {paths}; TCP ports {ports if abi >= 4 else 'not held'}"  # noqa: PLR2004
+        role = self.role
+        reading = landlock.READING if role.files == WRITE_FILES else landlock.READ_FILE
+        paths = [(path, reading) for path in self.readable] + [(path, landlock.WRITING) for path in self.writable]
+        abi = landlock.restrict(self.libc, paths, role.ports)
+        files = ", ".join([*self.readable, *[f"{path} (to write)" for path in self.writable]]) or "none"
+        ports = (", ".join(map(str, role.ports)) or "none") if abi >= landlock.NET_SINCE else "not held by this kernel"
+        return f"Landlock ABI {abi}: files {files}; TCP {ports}"
 
     def seccomp(self) -> str:
         """The filter of the role, for every thread of the process where the kernel can."""
         if self.no_program:
             raise LookupError(self.no_program)
-        program = self.program.replace(OWN_PID.to_bytes(4, sys.byteorder), os.getpid().to_bytes(4, sys.byteorder))
-        header = pack("HP", len(program) // 8, self.libc.address(program))
+        program = self.program.replace(words(4, OWN_PID), words(4, os.getpid()))
+        header = self.libc.counted(len(program) // 8, program)
         try:
             threads = self.libc.call("syscall", SECCOMP[architecture()], 1, 1, header) == 0
         except OSError:  # an older kernel, or a filter around us that does not know seccomp(2)
@@ -172,27 +162,35 @@ def enter(role: str, *, readable: Sequence[str] = (), writable: Sequence[str] = 
     if policy == OFF:
         return Applied(role, (), (("everything", "switched off"),))
     pin_time_zone()
-    return _take(Entry(row, readable, writable), policy)
+    try:
+        entry = Entry(row, readable, writable)
+    except Exception as error:  # noqa: BLE001 - Python without ctypes, a C library without what ctypes looks for
+        applied = Applied(role, (), (("everything", f"the C library cannot be called: {error}"),))
+    else:
+        applied = _take(entry)
+    if applied.missing and policy == REQUIRE:
+        layer, reason = applied.missing[0]
+        hint = f"the policy '{TRY}' runs with what this system has"
+        raise SandboxFailure(f"cannot confine this process: {layer}: {reason}", hint=hint)
+    return applied
 
 
-def _take(entry: Entry, policy: str) -> Applied:
+def _take(entry: Entry) -> Applied:
+    """All the steps; one that cannot be taken does not keep the others from being taken."""
     done, missing = [], []
     for layer, step in entry.steps():
         try:
             done.append(step())
-        except (OSError, ImportError, LookupError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            if policy == REQUIRE:
-                raise SandboxFailure(f"cannot confine this process: {layer}: {reason}") from error
-            missing.append((layer, reason))
+        except (OSError, LookupError) as error:
+            missing.append((layer, getattr(error, "strerror", None) or str(error)))
     return Applied(entry.role.name, tuple(done), tuple(missing))
 
 
 def pin_time_zone() -> None:
     """Have the C library read the time zone now, and not look for its file again.
 
-    Without TZ, each strftime() looks whether /etc/localtime is still the same; when that is refused it falls back to
-    UTC, and the log's time stamps with it.
+    Without TZ, each tzset(), which mktime() and others call, looks whether /etc/localtime is still the same; when that
+    is refused it falls back to UTC, and the log's time stamps with it.
     """
     if "TZ" not in os.environ:
         os.putenv("TZ", ":/etc/localtime")
@@ -211,7 +209,7 @@ def architecture() -> str:
 def filter_for(name: str, machine: str) -> bytes:
     """The filter from its file; where none was made for this architecture, by libseccomp if that is here."""
     try:
-        with open(f"{__file__.rpartition('/')[0]}/filters/{name}.{machine}.bpf", "rb", 0) as file:  # noqa: PTH123
+        with open(f"{__file__.rpartition('/')[0]}/filters/{name}.{machine}.bpf", "rb", 0) as file:
             return file.read()
     except OSError:
         from msmtp.sandbox.builder import build  # noqa: PLC0415 - costs 20 ms, for the rare architecture

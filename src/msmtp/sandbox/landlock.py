@@ -10,7 +10,8 @@ include/uapi/linux/landlock.h; Documentation/userspace-api/landlock.rst.
 from __future__ import annotations
 
 import os
-from struct import pack
+
+from msmtp.sandbox.libc import words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,17 +22,18 @@ if TYPE_CHECKING:
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446  # one number on every architecture
 ASK_VERSION = 1
 PATH_BENEATH, NET_PORT = 1, 2
-ALL_THREADS = 1 << 3  # LANDLOCK_RESTRICT_SELF_TSYNC, from ABI 8
+ALL_THREADS, ALL_THREADS_SINCE = 1 << 3, 8  # LANDLOCK_RESTRICT_SELF_TSYNC and its ABI
 
 WRITE_FILE, READ_FILE, READ_DIR, REMOVE_FILE, MAKE_REG = 1 << 1, 1 << 2, 1 << 3, 1 << 5, 1 << 8
 REFER, TRUNCATE, IOCTL_DEV, RESOLVE_UNIX = 1 << 13, 1 << 14, 1 << 15, 1 << 16
-CONNECT_TCP = 1 << 1
+CONNECT_TCP, NET_SINCE = 1 << 1, 4
 
 FILE_RIGHTS = ((1, (1 << 13) - 1), (2, REFER), (3, TRUNCATE), (5, IOCTL_DEV), (9, RESOLVE_UNIX))
 """Rights about files, each with the ABI that brought it."""
 
-NET_RIGHTS = ((4, 0b11), (10, 0b1100))
-"""bind and connect: of TCP, then of UDP."""
+NET_RIGHTS = ((NET_SINCE, 0b11),)
+"""bind and connect of TCP.  Those of UDP (ABI 10) are left alone: no role without sockets could use them, and the one
+with sockets asks name servers."""
 
 SCOPES = ((6, 0b11),)
 """Abstract unix sockets and signals: not to processes outside of this one's domain."""
@@ -39,30 +41,13 @@ SCOPES = ((6, 0b11),)
 SIZES = ((1, 8), (4, 16), (6, 24))
 """Bytes of struct landlock_ruleset_attr."""
 
+READING = READ_FILE | READ_DIR
+WRITING = READING | WRITE_FILE | TRUNCATE | MAKE_REG | REMOVE_FILE | IOCTL_DEV | RESOLVE_UNIX
+
 OF_A_FILE = WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV | RESOLVE_UNIX | 1
 """The rights that may be given back on a path that is not a directory."""
 
 DIRECTORY = 0o040000
-
-
-class Ruleset:
-    """What to give back: ``reading`` and ``writing`` paths, each with the rights it gets, and TCP ``ports``."""
-
-    __slots__ = ("ports", "read_rights", "reading", "write_rights", "writing")
-
-    def __init__(
-        self,
-        reading: Iterable[str] = (),
-        read_rights: int = READ_FILE,
-        writing: Iterable[str] = (),
-        write_rights: int = 0,
-        ports: tuple[int, ...] = (),
-    ) -> None:
-        self.reading = tuple(reading)
-        self.read_rights = read_rights
-        self.writing = tuple(writing)
-        self.write_rights = write_rights
-        self.ports = ports
 
 
 def known(rights: tuple[tuple[int, int], ...], abi: int) -> int:
@@ -79,20 +64,18 @@ def version(libc: Library) -> int:
     return libc.call("syscall", CREATE_RULESET, None, 0, ASK_VERSION)
 
 
-def restrict(libc: Library, wanted: Ruleset) -> int:
-    """Put the ruleset in force for this process; the ABI it was done with."""
+def restrict(libc: Library, paths: Iterable[tuple[str, int]], ports: Iterable[int]) -> int:
+    """Refuse every right but those given back on the paths, and TCP connections but to the ports; the ABI it took."""
     abi = version(libc)
     files, net = known(FILE_RIGHTS, abi), known(NET_RIGHTS, abi)
-    attributes = pack("QQQ", files, net, known(SCOPES, abi))[: max(size for since, size in SIZES if abi >= since)]
+    attributes = words(8, files, net, known(SCOPES, abi))[: max(size for since, size in SIZES if abi >= since)]
     ruleset = libc.call("syscall", CREATE_RULESET, attributes, len(attributes), 0)
     try:
-        for path in wanted.reading:
-            _give_back(libc, ruleset, path, wanted.read_rights & files)
-        for path in wanted.writing:
-            _give_back(libc, ruleset, path, wanted.write_rights & files)
-        for port in wanted.ports if net else ():
-            libc.call("syscall", ADD_RULE, ruleset, NET_PORT, pack("QQ", CONNECT_TCP, port), 0)
-        libc.call("syscall", RESTRICT_SELF, ruleset, ALL_THREADS if abi >= 8 else 0)  # noqa: PLR2004
+        for path, rights in paths:
+            _give_back(libc, ruleset, path, rights & files)
+        for port in ports if net else ():
+            libc.call("syscall", ADD_RULE, ruleset, NET_PORT, words(8, CONNECT_TCP, port), 0)
+        libc.call("syscall", RESTRICT_SELF, ruleset, ALL_THREADS if abi >= ALL_THREADS_SINCE else 0)
     finally:
         os.close(ruleset)
     return abi
@@ -107,6 +90,6 @@ def _give_back(libc: Library, ruleset: int, path: str, rights: int) -> None:
     try:
         if os.fstat(descriptor).st_mode & 0o170000 != DIRECTORY:
             rights &= OF_A_FILE
-        libc.call("syscall", ADD_RULE, ruleset, PATH_BENEATH, pack("=Qi", rights, descriptor), 0)
+        libc.call("syscall", ADD_RULE, ruleset, PATH_BENEATH, words(8, rights) + words(4, descriptor), 0)
     finally:
         os.close(descriptor)

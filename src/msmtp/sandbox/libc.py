@@ -4,11 +4,14 @@
 needed here.  It is private to Python, so whatever goes wrong with it sends us to the public module, and a test takes
 both ways on each Python.
 
+``struct`` is not imported either: what is handed to the kernel is words in a row.
+
 Arguments are integers (as C int), bytes (as a pointer to them) or None (a null pointer); the result is a C int.
 """
 
 from __future__ import annotations
 
+import sys
 from os import strerror
 
 TYPE_CHECKING = False
@@ -58,17 +61,22 @@ def public() -> tuple[Callable[[str], Any], Callable[[bytes], int], Callable[[],
     return process.__getattr__, address, ctypes.get_errno
 
 
+def words(size: int, *values: int) -> bytes:
+    """Unsigned integers of ``size`` bytes in the machine's order."""
+    return b"".join([value.to_bytes(size, sys.byteorder) for value in values])
+
+
 class Library:
     """The C library of this process.  ImportError where Python was built without ctypes."""
 
-    __slots__ = ("_errno", "_function", "address")
+    __slots__ = ("_address", "_errno", "_function")
 
     def __init__(self) -> None:
         try:
             ways = private()
         except Exception:  # noqa: BLE001 - whatever a later Python changed about its private module
             ways = public()
-        self._function, self.address, self._errno = ways
+        self._function, self._address, self._errno = ways
 
     def call(self, name: str, *arguments: int | bytes | None) -> int:
         """Call a function that returns -1 and sets errno when it fails; then OSError."""
@@ -77,3 +85,8 @@ class Library:
             number = self._errno()
             raise OSError(number, strerror(number))
         return result
+
+    def counted(self, count: int, data: bytes) -> bytes:
+        """A structure of a 16-bit count and a pointer to the data, which the caller must keep alive."""
+        pointer = 8 if sys.maxsize >> 32 else 4
+        return words(2, count).ljust(pointer, b"\0") + words(pointer, self._address(data))

@@ -7,11 +7,8 @@ back, to which TCP ports it may still connect, its limits.
 
 from __future__ import annotations
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-RLIMIT_CORE, RLIMIT_NPROC = 4, 6
+RESOURCES = {"core": 4, "processes": 6, "descriptors": 7, "memory": 9, "seconds": 0, "file": 1}
+"""What a limit is called here, and the number of the resource (RLIMIT_CORE, NPROC, NOFILE, AS, CPU, FSIZE)."""
 
 NO_FILES, READ_FILES, WRITE_FILES = 0, 1, 2
 
@@ -22,8 +19,8 @@ class Role:
     ``filter``: the seccomp filter; ``reading_filter``: the one taken when paths are to stay readable ('' if the first
     allows it).  ``readable``, ``writable``: paths that this role always needs, beside those given when it is entered.
     ``files``: NO_FILES, READ_FILES or WRITE_FILES, the most that may be asked for.  ``ports``: TCP ports it may connect
-    to.  ``limits``: (resource, value), soft and hard.  ``parent_death_signal``: sent to it when its parent ends, 0 for
-    none.  ``namespaces``: CLONE_NEW* flags to leave the common ones by.
+    to.  ``limits``: (name of RESOURCES, value), soft and hard.  ``parent_death_signal``: sent to it when its parent
+    ends, 0 for none.  ``namespaces``: CLONE_NEW* flags to leave the common ones by.
     """
 
     __slots__ = (
@@ -53,7 +50,7 @@ class Role:
         readable: tuple[str, ...] = (),
         writable: tuple[str, ...] = (),
         ports: tuple[int, ...] = (),
-        limits: tuple[tuple[int, int], ...] = ((RLIMIT_CORE, 0),),
+        limits: tuple[tuple[str, int], ...] = (("core", 0),),
         no_new_privileges: bool = True,
         dumpable: bool = False,
         parent_death_signal: int = 0,
@@ -74,7 +71,7 @@ class Role:
         self.namespaces = namespaces
 
 
-_ALONE = ((RLIMIT_CORE, 0), (RLIMIT_NPROC, 0))
+_ALONE = (("core", 0), ("processes", 0))
 
 _RESOLVER = ("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf", "/etc/services")
 _KERBEROS = ("/etc/krb5.conf", "/etc/krb5.conf.d", "/etc/gss", "/etc/localtime")
@@ -110,8 +107,3 @@ ROLES = _by_name(
         limits=_ALONE,
     ),
 )
-
-
-def names() -> Iterable[str]:
-    """The roles, in the order of the table."""
-    return ROLES.keys()
