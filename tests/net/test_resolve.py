@@ -224,6 +224,20 @@ with NameServer(NAMES):
     assert said.split() == ["full.name.test", "nosuch.test", "silent.test", "192.0.2.9"]
 
 
+def test_an_address_without_a_name_and_a_silent_resolver_give_none() -> None:
+    said = run(
+        """
+from msmtp.net.resolve import name_of
+with NameServer({"9.2.0.192.in-addr.arpa": None}):
+    start = time.monotonic()
+    print([name_of(address, 0.3) for address in ("192.0.2.5", "192.0.2.8", "192.0.2.9")])
+    print(time.monotonic() - start < 1)
+""",
+        hosts="192.0.2.5 full.name.test short\n",
+    )
+    assert said.splitlines() == ["['full.name.test', '', '']", "True"]
+
+
 def test_a_name_without_an_ascii_form_is_its_own_canonical_name() -> None:
     assert canonical_name("☃.example") == "☃.example"
 

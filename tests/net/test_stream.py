@@ -16,6 +16,7 @@ from tests.support import certificates
 from tests.support.streams import PlainTls, connected, reset
 
 from msmtp.failures import CertificateFailure, NetworkFailure, ProtocolFailure
+from msmtp.net import resolve
 from msmtp.net import stream as stream_module
 from msmtp.net.stream import BLOCK, Info, Stream
 
@@ -554,14 +555,6 @@ def test_the_stream_knows_the_address_and_can_ask_for_its_name() -> None:
 
 
 def test_nobody_is_asked_for_the_name_of_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream_module, "getnameinfo", lambda *_: pytest.fail("asked"))
+    monkeypatch.setattr(resolve, "name_of", lambda *_: pytest.fail("asked"))
     assert Info().address == ""
     assert Info().canonical_name() == ""
-
-
-def test_an_address_without_a_name_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    def unknown(*_: object) -> tuple[str, str]:
-        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-
-    monkeypatch.setattr(stream_module, "getnameinfo", unknown)
-    assert Info(("192.0.2.1", 25)).canonical_name() == ""

@@ -26,7 +26,7 @@ def connected(seconds: float | None = 5, *, buffers: int = 0) -> Iterator[tuple[
         server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffers)
     server.settimeout(5)  # a thread that serves a test that has failed already ends, too
     client.setblocking(False)
-    stream = Stream(client, Info(client.getpeername()), seconds)
+    stream = Stream(client, Info(client.getpeername()[0]), seconds)
     with server:
         try:
             yield stream, server

@@ -106,8 +106,8 @@ class Pending:
             return Stream(connect_unix(target.socket, deadline), Info(), target.timeout)
         if not target.proxy_host:
             socket, address = self._race.finish(deadline)
-            return Stream(socket, Info(address), target.timeout)
-        from msmtp.net.proxy import negotiate  # noqa: PLC0415 - 15 ms, and while the SYN travels
+            return Stream(socket, Info(address[0]), target.timeout)
+        from msmtp.net.proxy import negotiate
 
         socket, _address = self._race.finish(deadline)
         negotiate(socket, ascii_name(target.host), target.port, deadline)

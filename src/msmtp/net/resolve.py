@@ -37,7 +37,7 @@ def ascii_name(host: str) -> str:
     if host.isascii():
         return host
     try:
-        import idna  # noqa: PLC0415 - 20 ms, for those few who need it
+        import idna
     except ImportError:
         raise ConfigFailure(
             f"cannot locate host {host}: this needs the Python library idna",
@@ -70,6 +70,17 @@ def canonical_name(host: str, seconds: float | None = None) -> str:
     except Failure:
         return host
     return found[0][3] or host
+
+
+def name_of(address: str, seconds: float | None = None) -> str:
+    """The name that an IP address has in the DNS; '' where there is none, or not in time."""
+    try:
+        # Not getnameinfo: while that one waits, Python lets nothing else run, no deadline either.  As bytes, because a
+        # str would pass through the IDNA codec (typeshed does not know that bytes may be given).
+        ask = _socket.gethostbyaddr
+        return _in_thread(lambda: ask(address.encode("ascii")), Deadline(seconds))[0]  # type: ignore[arg-type]
+    except OSError:
+        return ""
 
 
 def numeric(host: bytes, port: int) -> list[tuple[Any, ...]]:
@@ -107,7 +118,7 @@ def _ask(host: str, deadline: Deadline, question: Callable[[], T]) -> T:
 
 def _in_thread(question: Callable[[], T], deadline: Deadline) -> T:
     """Call ``question`` elsewhere and wait no longer than the deadline (TimeoutError).  OSError passes."""
-    import _thread  # noqa: PLC0415 - built in; only names need it
+    import _thread
 
     answers: list[T] = []
     errors: list[BaseException] = []

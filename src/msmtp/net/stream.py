@@ -25,7 +25,7 @@ server had said until then, perhaps why it hung up, can still be read.
 from __future__ import annotations
 
 import select
-from _socket import MSG_NOSIGNAL, NI_NAMEREQD, getnameinfo
+from _socket import MSG_NOSIGNAL
 from select import POLLIN, POLLOUT
 
 from msmtp.failures import NetworkFailure, ProtocolFailure
@@ -90,21 +90,22 @@ class Info:
     ``tls``: what the engine tells of the TLS session, or None.
     """
 
-    __slots__ = ("_sockaddr", "address", "tls")
+    __slots__ = ("address", "tls")
 
-    def __init__(self, sockaddr: tuple[str, int] | tuple[str, int, int, int] | None = None) -> None:
-        self._sockaddr = sockaddr
-        self.address = sockaddr[0] if sockaddr else ""
+    def __init__(self, address: str = "") -> None:
+        self.address = address
         self.tls: object = None
 
-    def canonical_name(self) -> str:
-        """The name that the address has in the DNS, or ''.  Only here is it asked for; it may take seconds."""
-        if self._sockaddr is None:
+    def canonical_name(self, seconds: float | None = None) -> str:
+        """The name that the address has in the DNS; '' where there is none, or not within ``seconds`` (None: no end).
+
+        Nobody is asked before this is called.  It needs files, sockets and a thread: to be called before the sandbox.
+        """
+        if not self.address:
             return ""
-        try:
-            return getnameinfo(self._sockaddr, NI_NAMEREQD)[0]
-        except OSError:
-            return ""
+        from msmtp.net.resolve import name_of
+
+        return name_of(self.address, seconds)
 
 
 class Stream:
