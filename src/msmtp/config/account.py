@@ -99,6 +99,7 @@ class Account:
     partial_recipients: bool
     missing_extension: str
     exit_codes: str
+    sandbox: str
     name: str
     file: str
     set_mask: frozenset[str]

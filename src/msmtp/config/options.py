@@ -82,7 +82,7 @@ _ROWS: tuple[tuple[object, ...], ...] = (
     ("tls_cert_file", "tls-cert-file", "", "must", "path", "tls_cert_file", "", "", "tls", "tls_cert_file"),
     ("tls_certcheck", "tls-certcheck", "", "may", "switch", "tls_certcheck", True, True, "tls", "tls_certcheck"),
     ("tls_nocertcheck", "", "", "none", "nothing", "tls_certcheck", True, False, "tls", "", "hidden"),
-    ("tls_force_sslv3", "tls-force-sslv3", "", "may", "text", "", "", "", "tls", "", "hidden", "ignored"),
+    ("tls_force_sslv3", "tls-force-sslv3", "", "may", "text", "", "", "", "tls", "", "hidden"),
     ("tls_min_dh_prime_bits", "tls-min-dh-prime-bits", "", "must", "size", "tls_min_dh_prime_bits", 0, 0, "tls",
      "tls_min_dh_prime_bits"),
     ("tls_priorities", "tls-priorities", "", "must", "text", "tls_priorities", "", "", "tls", "tls_priorities"),
@@ -128,18 +128,19 @@ _ROWS: tuple[tuple[object, ...], ...] = (
     ("missing_extension", "missing-extension", "", "must", "missing", "missing_extension", "refuse", ..., "sendmail",
      "missing_extension", "own"),
     ("exit_codes", "exit-codes", "", "must", "codes", "exit_codes", "sysexits", ..., "sendmail", "exit_codes", "own"),
+    ("sandbox", "sandbox", "", "must", "sandbox", "sandbox", "try", ..., "connection", "sandbox", "own"),
 
-    ("", "", "A", "must", "text", "", "", "", "compatibility", "", "", "ignored"),
-    ("", "", "B", "must", "text", "", "", "", "compatibility", "", "", "ignored"),
-    ("", "", "G", "none", "nothing", "", "", "", "compatibility", "", "", "ignored"),
-    ("", "", "h", "must", "text", "", "", "", "compatibility", "", "", "ignored"),
-    ("", "", "i", "none", "nothing", "", "", "", "compatibility", "", "", "ignored"),
-    ("", "", "L", "must", "text", "", "", "", "compatibility", "", "", "ignored"),
-    ("", "", "m", "none", "nothing", "", "", "", "compatibility", "", "", "ignored"),
-    ("", "", "n", "none", "nothing", "", "", "", "compatibility", "", "", "ignored"),
-    ("", "", "O", "must", "text", "", "", "", "compatibility", "", "", "ignored"),
-    ("", "", "o", "must", "text", "", "", "", "compatibility", "", "", "ignored"),
-    ("", "", "U", "none", "nothing", "", "", "", "compatibility", "", "own", "ignored"),
+    ("", "", "A", "must", "text", "", "", "", "compatibility"),
+    ("", "", "B", "must", "text", "", "", "", "compatibility"),
+    ("", "", "G", "none", "nothing", "", "", "", "compatibility"),
+    ("", "", "h", "must", "text", "", "", "", "compatibility"),
+    ("", "", "i", "none", "nothing", "", "", "", "compatibility"),
+    ("", "", "L", "must", "text", "", "", "", "compatibility"),
+    ("", "", "m", "none", "nothing", "", "", "", "compatibility"),
+    ("", "", "n", "none", "nothing", "", "", "", "compatibility"),
+    ("", "", "O", "must", "text", "", "", "", "compatibility"),
+    ("", "", "o", "must", "text", "", "", "", "compatibility"),
+    ("", "", "U", "none", "nothing", "", "", "", "compatibility", "", "own"),
 )
 # fmt: on
 
@@ -177,6 +178,7 @@ WORDS: dict[str, dict[str, object]] = {
     "to_header": {"off": "off", "on": "on", "undisclosed_recipients": "undisclosed_recipients"},
     "undisclosed": {"on": "undisclosed_recipients", "off": "off"},
     "missing": {"refuse": "refuse", "send": "send"},
+    "sandbox": {"require": "require", "try": "try", "off": "off"},
     "codes": {"sysexits": "sysexits", "upstream": "upstream"},
 }
 """kind: the words it takes and what is stored for each."""
@@ -220,10 +222,12 @@ def parse_nothing(text: str) -> object:
 def parse_number(text: str) -> int:
     """Read a number as the C library's strtol does: 0x is hexadecimal, a leading 0 octal.  Raises ValueError."""
     digits = text[1:] if text[:1] == "+" else text
-    if not digits.isascii() or not digits[:1].isdigit() or "_" in digits:
+    if not digits.isascii() or not digits.isalnum():
         raise ValueError(text)
     if digits[:2] in ("0x", "0X"):
         return int(digits, 16)
+    if not digits.isdigit():
+        raise ValueError(text)
     return int(digits, 8 if digits[0] == "0" else 10)
 
 
