@@ -9,6 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from msmtp.mail.scan import Scan
+from msmtp.smtp.data import Chunker
 
 MAILS = st.lists(st.sampled_from([b"x", b"xxxx", b"\n", b"\r\n", b"\r", b"\0", b"\xc3\xa9"]), max_size=40).map(b"".join)
 
@@ -18,7 +19,7 @@ def measures(scan: Scan) -> tuple[object, ...]:
 
 
 def plainly(mail: bytes, limit: int) -> tuple[object, ...]:
-    text = mail.replace(b"\r\n", b"\n")
+    text = (mail + b"\n" if mail.endswith(b"\r") else mail).replace(b"\r\n", b"\n")
     lines = text.split(b"\n")
     ended = text if not text or text.endswith(b"\n") else text + b"\n"
     return (
@@ -48,6 +49,13 @@ def test_the_measures_hold_at_every_octet(mail: bytes, limit: int) -> None:
     for at in range(len(mail)):
         scan.feed(mail[at : at + 1])
         assert measures(scan) == plainly(mail[: at + 1], limit)
+
+
+@given(MAILS)
+def test_the_size_is_what_goes_over_the_wire(mail: bytes) -> None:
+    scan = Scan()
+    scan.feed(mail)
+    assert scan.size == len(Chunker().feed(mail, last=True))
 
 
 def test_an_empty_mail_has_no_size() -> None:

@@ -103,7 +103,7 @@ class _AddressList:
             return self.ordinary(at)
         end = self.text.find(b"]", at)
         self.literals = end >= 0
-        self.word += self.text[at : end + 1] if self.literals else b"["
+        self.word += self.text[at : end + 1].translate(DOMAIN_TO_UNDERSCORE) if self.literals else b"["
         return end + 1 if self.literals else at + 1
 
     def open_angle(self, at: int) -> int:

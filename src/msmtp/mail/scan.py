@@ -12,6 +12,8 @@ from __future__ import annotations
 
 # RFC 5321, 4.5.3.1.6: 1000 octets with the line end.
 LINE_LIMIT = 998
+# Octets that the end of a mail adds, by its last one: the last line gets its CRLF, a CR there its LF (msmtp.smtp.data).
+LAST_LINE = {b"": 0, b"\n": 0, b"\r": 1}
 
 
 class Scan:
@@ -67,23 +69,19 @@ class Scan:
     @property
     def longest_line(self) -> int:
         """Octets of the longest line, or the limit if none is longer."""
-        return max(self._longest, self._line)
+        return max(self._longest, self._line - (self._last == b"\r"))
 
     @property
     def has_bare_cr(self) -> bool:
         """Whether a CR stands without its LF."""
-        return self._returns > self._crlf
+        return self._returns - (self._last == b"\r") > self._crlf
 
     @property
     def size(self) -> int:
         """Octets as RFC 1870 counts them."""
-        return self._octets + self._lf - self._crlf + 2 * self._unfinished
+        return self._octets + self._lf - self._crlf + LAST_LINE.get(self._last, 2)
 
     @property
     def log_size(self) -> int:
         """Octets with a line end counted as one, as the C program logs them."""
-        return self._octets - self._crlf + self._unfinished
-
-    @property
-    def _unfinished(self) -> bool:
-        return self._last not in (b"", b"\n")
+        return self._octets - self._crlf + (LAST_LINE.get(self._last, 2) > 1)
