@@ -37,7 +37,7 @@ def ascii_name(host: str) -> str:
     if host.isascii():
         return host
     try:
-        import idna
+        import idna  # 4 ms, for those few who need it
     except ImportError:
         raise ConfigFailure(
             f"cannot locate host {host}: this needs the Python library idna",
@@ -118,7 +118,7 @@ def _ask(host: str, deadline: Deadline, question: Callable[[], T]) -> T:
 
 def _in_thread(question: Callable[[], T], deadline: Deadline) -> T:
     """Call ``question`` elsewhere and wait no longer than the deadline (TimeoutError).  OSError passes."""
-    import _thread
+    import _thread  # built in; only names need it
 
     answers: list[T] = []
     errors: list[BaseException] = []

@@ -57,8 +57,8 @@ def best(records: list[SRV]) -> SRV:
 
 def _records(name: str, seconds: float | None) -> list[SRV]:
     try:
-        import dns.exception  # noqa: PLC0415 - 70 ms
-        import dns.resolver  # noqa: PLC0415 - the same
+        import dns.exception
+        import dns.resolver
     except ImportError:
         raise ConfigFailure(
             f"{_FAILED}: this needs the Python library dnspython", hint="install python3-dnspython (pip: dnspython)"

@@ -103,7 +103,7 @@ class Info:
         """
         if not self.address:
             return ""
-        from msmtp.net.resolve import name_of
+        from msmtp.net.resolve import name_of  # only --serverinfo asks
 
         return name_of(self.address, seconds)
 
