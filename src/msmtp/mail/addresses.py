@@ -19,8 +19,8 @@ PLAIN = DOT_ATOM + b"@"
 CONTROLS = bytes(range(32)) + b"\x7f"
 # A space or control character inside an address becomes an underscore, as in the C program.
 TO_UNDERSCORE = bytes.maketrans(CONTROLS, b"_" * len(CONTROLS))
-DOMAIN_TO_UNDERSCORE = bytes.maketrans(CONTROLS + b' <>"\\', b"_" * (len(CONTROLS) + 5))
-
+DOMAIN_TO_UNDERSCORE = bytes(byte if byte in DOT_ATOM + b"[]" else ord("_") for byte in range(256))
+LITERAL_TO_UNDERSCORE = bytes(byte if byte in DOT_ATOM + b"[]:" else ord("_") for byte in range(256))
 LINE_ENDS = (b"\r", b"\n", b"")
 
 QUOTE = ord('"')
@@ -103,7 +103,7 @@ class _AddressList:
             return self.ordinary(at)
         end = self.text.find(b"]", at)
         self.literals = end >= 0
-        self.word += self.text[at : end + 1].translate(DOMAIN_TO_UNDERSCORE) if self.literals else b"["
+        self.word += self.text[at : end + 1].translate(LITERAL_TO_UNDERSCORE) if self.literals else b"["
         return end + 1 if self.literals else at + 1
 
     def open_angle(self, at: int) -> int:
@@ -219,10 +219,12 @@ def _at_sign(word: bytes) -> int:
 def _address(word: bytes) -> bytes:
     """The address as it goes on the wire: no controls, the local part with no more quotes than it needs."""
     at = _at_sign(word)
-    local, domain = (word, b"") if at < 0 else (word[:at], word[at:])
+    local, sign, domain = (word, b"", b"") if at < 0 else (word[:at], b"@", word[at + 1 :])
     if QUOTE in local or BACKSLASH in local:
         local = _minimal_quotes(local)
-    return local.translate(TO_UNDERSCORE) + domain.translate(DOMAIN_TO_UNDERSCORE)
+    literal = domain.startswith(b"[") and domain.endswith(b"]")
+    domain = domain.translate(LITERAL_TO_UNDERSCORE if literal else DOMAIN_TO_UNDERSCORE)
+    return local.translate(TO_UNDERSCORE) + sign + domain
 
 
 def _minimal_quotes(local: bytes) -> bytes:
