@@ -10,6 +10,7 @@ view of the file system (:mod:`tests.support.view`) or with a library path.  Not
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import fcntl
 import os
 import re
@@ -30,8 +31,6 @@ BUNDLES = {
     "microsocks": ("microsocks",),
     "dante": ("dante-server",),
     "nsd": ("nsd",),
-    "gsasl": ("libgsasl18",),
-    "cyrus": ("libsasl2-modules", "libsasl2-modules-db"),
     "dovecot-gssapi": ("dovecot-core", "dovecot-gssapi"),
     "kerberos": ("krb5-kdc", "krb5-admin-server", "krb5-user"),
     "samba": ("winbind",),
@@ -58,6 +57,25 @@ def program(name: str, path: str) -> tuple[Path, dict[str, str]]:
     root = bundle(name)
     unpacked = root / path
     return (unpacked, {"LD_LIBRARY_PATH": library_path(root)}) if unpacked.exists() else (Path("/") / path, {})
+
+
+def library(name: str, soname: str) -> ctypes.CDLL:
+    """A bundle's shared library, with the libraries beside it that it needs; or the machine's."""
+    waiting = sorted(Path(library_path(bundle(name))).glob("*.so.*"))
+    while waiting:
+        left = [path for path in waiting if not _loads(path)]
+        if len(left) == len(waiting):
+            break
+        waiting = left
+    return ctypes.CDLL(soname)
+
+
+def _loads(path: Path) -> bool:
+    try:
+        ctypes.CDLL(str(path))  # what is loaded is found by its name from then on
+    except OSError:
+        return False
+    return True
 
 
 def bundle(name: str) -> Path:

@@ -63,7 +63,7 @@ class Library:
             os.environ["SASL_PATH"] = str(plugins)
         self.folder = tempfile.TemporaryDirectory(prefix="msmtp-cyrus-")
         self.settings = SETTINGS | {b"sasldb_path": f"{self.folder.name}/users".encode()}
-        self.c = ctypes.CDLL("libsasl2.so.2")
+        self.c = debian.library("cyrus", "libsasl2.so.2")
         self.c.sasl_errdetail.restype = c_char_p
         self.c.sasl_dispose.argtypes = [POINTER(c_void_p)]
         self.c.sasl_setprop.argtypes = [c_void_p, c_int, c_void_p]

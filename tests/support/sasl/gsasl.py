@@ -24,11 +24,7 @@ CALLBACK = CFUNCTYPE(c_int, c_void_p, c_void_p, c_int)
 
 def library() -> ctypes.CDLL:
     """Load the library with the types of what is used here."""
-    unpacked = f"{debian.library_path(debian.bundle('gsasl'))}/libgsasl.so.18"
-    try:
-        gsasl = ctypes.CDLL(unpacked)
-    except OSError:
-        gsasl = ctypes.CDLL("libgsasl.so.18")
+    gsasl = debian.library("gsasl", "libgsasl.so.18")
     gsasl.gsasl_init.argtypes = [POINTER(c_void_p)]
     gsasl.gsasl_done.argtypes = [c_void_p]
     gsasl.gsasl_callback_set.argtypes = [c_void_p, CALLBACK]
