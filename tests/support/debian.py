@@ -31,6 +31,8 @@ BUNDLES = {
     "microsocks": ("microsocks",),
     "dante": ("dante-server",),
     "nsd": ("nsd",),
+    "gsasl": ("libgsasl18",),
+    "cyrus": ("libsasl2-2", "libsasl2-modules", "libsasl2-modules-db"),
     "dovecot-gssapi": ("dovecot-core", "dovecot-gssapi"),
     "kerberos": ("krb5-kdc", "krb5-admin-server", "krb5-user"),
     "samba": ("winbind",),

@@ -281,7 +281,7 @@ def create(name: bytes, credentials: Credentials, offered: tuple[bytes, ...] = (
 
 def available() -> tuple[bytes, ...]:
     """Return the names of the mechanisms whose libraries are installed, in the table's order."""
-    from importlib.util import find_spec
+    from importlib.util import find_spec  # only --version asks
 
     return tuple(
         row.name for row in MECHANISMS if not row.library or find_spec(LIBRARY_MODULES[row.library]) is not None
@@ -290,7 +290,7 @@ def available() -> tuple[bytes, ...]:
 
 def decode(text: bytes) -> bytes:
     """Return the octets that strict base64 stands for (RFC 4954, 4; RFC 4648, 3.3); raises ProtocolFailure."""
-    from binascii import Error, a2b_base64
+    from binascii import Error, a2b_base64  # PLAIN and EXTERNAL never get here
 
     try:
         return a2b_base64(text, strict_mode=True)
@@ -302,7 +302,7 @@ def prepare(text: bytes, what: str) -> bytes:
     """Return a user name or password as SASLprep (RFC 4013) leaves it; ``what`` names it in a MechanismFailure."""
     if text.isascii() and text.decode().isprintable():
         return text
-    from msmtp.sasl.saslprep import saslprep
+    from msmtp.sasl.saslprep import saslprep  # its tables are for the few who need them
 
     return saslprep(text, what)
 

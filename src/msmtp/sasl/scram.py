@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 HASHES = {b"SCRAM-SHA-1": "sha1", b"SCRAM-SHA-256": "sha256"}
 
 # Fewer rounds than RFC 5802, 5.1 and RFC 7677, 4 ask for would hand whoever plays the server a proof that is cheap to
-# guess passwords with; more than the highest in use (1,300,000) would be work for its own sake: about a second of it.
+# guess passwords with; more than the highest in use (1,300,000) would be work for its own sake: half a second of it.
 MIN_ITERATIONS = 4096
 MAX_ITERATIONS = 2_000_000
 SALT_LIMIT = 1024
