@@ -19,8 +19,9 @@ PLAIN = DOT_ATOM + b"@"
 CONTROLS = bytes(range(32)) + b"\x7f"
 # A space or control character inside an address becomes an underscore, as in the C program.
 TO_UNDERSCORE = bytes.maketrans(CONTROLS, b"_" * len(CONTROLS))
+IN_LITERALS = DOT_ATOM + b":"
+LONGEST_LITERAL = 256
 DOMAIN_TO_UNDERSCORE = bytes(byte if byte in DOT_ATOM + b"[]" else ord("_") for byte in range(256))
-LITERAL_TO_UNDERSCORE = bytes(byte if byte in DOT_ATOM + b"[]:" else ord("_") for byte in range(256))
 LINE_ENDS = (b"\r", b"\n", b"")
 
 QUOTE = ord('"')
@@ -43,7 +44,7 @@ def parse_addresses(text: bytes) -> list[bytes]:
 class _AddressList:
     """One pass over the text; ``ACTIONS`` says what a special character does, each returns where to go on."""
 
-    __slots__ = ("found", "in_angle", "literals", "named", "parens", "quotes", "text", "word", "words")
+    __slots__ = ("found", "in_angle", "named", "parens", "quotes", "text", "word", "words")
 
     def __init__(self, text: bytes) -> None:
         self.text = text
@@ -54,7 +55,7 @@ class _AddressList:
         self.named = False  # this item has had its <...>
         # Each falls to False once one is found that nothing closes, and from there on such characters are like spaces:
         # no later one is closed either, and looking again would make the work quadratic.
-        self.quotes = self.parens = self.literals = True
+        self.quotes = self.parens = True
 
     def read(self) -> list[bytes]:
         text, at = self.text, 0
@@ -99,12 +100,11 @@ class _AddressList:
 
     def literal(self, at: int) -> int:
         """Take an address literal whole: the colons of ``a@[IPv6:::1]`` are not a group's."""
-        if not self.literals or not self.word.endswith(b"@"):
+        end = self.text.find(b"]", at, at + LONGEST_LITERAL) if self.word.endswith(b"@") else -1
+        if end < 0 or self.text[at + 1 : end].translate(None, IN_LITERALS):
             return self.ordinary(at)
-        end = self.text.find(b"]", at)
-        self.literals = end >= 0
-        self.word += self.text[at : end + 1].translate(LITERAL_TO_UNDERSCORE) if self.literals else b"["
-        return end + 1 if self.literals else at + 1
+        self.word += self.text[at : end + 1]
+        return end + 1
 
     def open_angle(self, at: int) -> int:
         self.words.clear()
@@ -222,8 +222,8 @@ def _address(word: bytes) -> bytes:
     local, sign, domain = (word, b"", b"") if at < 0 else (word[:at], b"@", word[at + 1 :])
     if QUOTE in local or BACKSLASH in local:
         local = _minimal_quotes(local)
-    literal = domain.startswith(b"[") and domain.endswith(b"]")
-    domain = domain.translate(LITERAL_TO_UNDERSCORE if literal else DOMAIN_TO_UNDERSCORE)
+    if not domain.startswith(b"[") or domain[1:-1].translate(None, IN_LITERALS) or not domain.endswith(b"]"):
+        domain = domain.translate(DOMAIN_TO_UNDERSCORE)
     return local.translate(TO_UNDERSCORE) + sign + domain
 
 
