@@ -36,11 +36,13 @@ if TYPE_CHECKING:
     import _socket
     from typing import Protocol
 
+    from msmtp.net.tls import TlsInfo
+
     class Engine(Protocol):
         """TLS as bytes in, bytes out."""
 
         @property
-        def info(self) -> object:
+        def info(self) -> TlsInfo | None:
             """What was agreed (protocol, cipher, certificate), once the handshake is done."""
 
         def handshake(self) -> bool:
@@ -94,7 +96,7 @@ class Info:
 
     def __init__(self, address: str = "") -> None:
         self.address = address
-        self.tls: object = None
+        self.tls: TlsInfo | None = None
 
     def canonical_name(self, seconds: float | None = None) -> str:
         """The name that the address has in the DNS; '' where there is none, or not within ``seconds`` (None: no end).

@@ -259,7 +259,7 @@ class Engine:
         except (SSLError, OSError) as error:
             raise NetworkFailure(f"cannot read from TLS connection: {verdict.describe(error)}") from None
 
-    def encrypt(self, data: bytes) -> bytes:
+    def encrypt(self, data: bytes | memoryview) -> bytes:
         """All of ``data`` as TLS records, after whatever else was to be sent.  NetworkFailure."""
         try:
             rest = memoryview(data)

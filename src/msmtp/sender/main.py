@@ -1,0 +1,139 @@
+"""The door: a command line in, an exit code out.
+
+What a mode needs is imported when the mode is chosen.  Everything below raises a Failure; here it becomes words on
+standard error and an exit code.  That no traceback ever reaches a user is this file's promise.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from msmtp.config import command_line
+from msmtp.exits import EX_IOERR, EX_OK, EX_OSERR, EX_SOFTWARE, EX_TEMPFAIL
+from msmtp.failures import Failure
+from msmtp.sender import signals
+from msmtp.sender.report import Reporter
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import NoReturn
+
+    from msmtp.config.command_line import CommandLine
+
+    Mode = Callable[[CommandLine, Reporter], int]
+
+
+def sendmail_mode() -> Mode:
+    """Read a mail and send it."""
+    from msmtp.sender.send import send
+
+    return send
+
+
+def serverinfo_mode() -> Mode:
+    """Print what the server tells of itself."""
+    from msmtp.sender.ask import serverinfo
+
+    return serverinfo
+
+
+def rmqs_mode() -> Mode:
+    """Ask the server to start a queue."""
+    from msmtp.sender.ask import rmqs
+
+    return rmqs
+
+
+def configure_mode() -> Mode:
+    """Suggest a configuration."""
+    from msmtp.sender.configure import configure
+
+    return configure
+
+
+def texts_mode() -> Mode:
+    """Print help or version."""
+    from msmtp.sender.texts import show
+
+    return show
+
+
+def submission_mode() -> Mode:
+    """Speak SMTP on standard input and output (-bs)."""
+    from msmtp.sender.submission import serve
+
+    return serve
+
+
+def queue_mode() -> Mode:
+    """What sendmail does with its queue and its aliases, for a program that has none."""
+    from msmtp.sender.queueless import answer
+
+    return answer
+
+
+MODES: dict[str, Callable[[], Mode]] = {
+    "sendmail": sendmail_mode,
+    "serverinfo": serverinfo_mode,
+    "rmqs": rmqs_mode,
+    "configure": configure_mode,
+    "help": texts_mode,
+    "version": texts_mode,
+    "bs": submission_mode,
+    "bp": queue_mode,
+    "bi": queue_mode,
+    "bd": queue_mode,
+    "bt": queue_mode,
+    "bv": queue_mode,
+    "q": queue_mode,
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run msmtp with the words of a command line (the program's name first); return its exit code."""
+    words = sys.argv if argv is None else argv
+    program = words[0].rpartition("/")[2] if words else "msmtp"
+    reporter = Reporter(program if program and not program.startswith("__main__") else "msmtp")
+    try:
+        signals.catch()
+        line = command_line.parse(words)
+        return MODES[line.mode]()(line, reporter)
+    except Failure as failure:
+        reporter.failure(failure)
+        return failure.exit_code
+    except KeyboardInterrupt:
+        reporter.say("interrupted")
+        return EX_TEMPFAIL
+    except MemoryError:
+        reporter.say("out of memory")
+        return EX_OSERR
+    except Exception as error:  # noqa: BLE001 - a fault of ours; a traceback could show a password
+        reporter.say(fault(error))
+        return EX_SOFTWARE
+
+
+def fault(error: Exception) -> str:
+    """Words for an exception that should not have got here: where it was raised, and nothing of what it says."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}" if trace else "unknown place"
+    return f"internal error: {type(error).__name__} at {where}; please report this"
+
+
+def finish(code: int) -> NoReturn:
+    """End the process at once: there is nothing left to clean up, and Python's own way takes a millisecond."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError) as error:
+        if code == EX_OK:
+            Reporter("msmtp").say(f"cannot write to standard output: {getattr(error, 'strerror', error)}")
+            code = EX_IOERR
+    os._exit(code)
+
+
+def run() -> NoReturn:
+    """The console script."""
+    finish(main())

@@ -1,0 +1,100 @@
+"""What a reply means for the mail: sent, to be tried again, or refused.
+
+The first digit of the reply decides (RFC 5321, 4.2.1): 2 and 3 are progress where they are the code that is due, 4 says
+"later", everything else says "no".  STEPS declares for each step of a session the words, as users of msmtp know them,
+and the two failures; from a failure come the exit code, the log line and what stands on standard error.
+"""
+
+from __future__ import annotations
+
+from msmtp import failures
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from msmtp.failures import Failure
+    from msmtp.smtp.replies import Reply
+
+HELLO = "SMTP server does not accept EHLO or HELO commands"
+
+STEPS: dict[str, tuple[str, type[Failure], type[Failure]]] = {
+    "greeting": (
+        "cannot get initial OK message from server",
+        failures.ServerNotReadyFailure,
+        failures.ServerRefusedFailure,
+    ),
+    "hello": (HELLO, failures.ServerNotReadyFailure, failures.ServerRefusedFailure),
+    "lhlo": ("command LHLO failed", failures.ServerNotReadyFailure, failures.ServerRefusedFailure),
+    "starttls": ("command STARTTLS failed", failures.ServerNotReadyFailure, failures.ServerRefusedFailure),
+    "auth": ("authentication failed (method {})", failures.AuthDeferredFailure, failures.AuthRefusedFailure),
+    "mail": (
+        "envelope from address {} not accepted by the server",
+        failures.EnvelopeDeferredFailure,
+        failures.EnvelopeRefusedFailure,
+    ),
+    "rcpt": (
+        "recipient address {} not accepted by the server",
+        failures.EnvelopeDeferredFailure,
+        failures.EnvelopeRefusedFailure,
+    ),
+    "data": (
+        "the server does not accept mail data",
+        failures.EnvelopeDeferredFailure,
+        failures.EnvelopeRefusedFailure,
+    ),
+    "lmtp": (
+        "the server refuses to send the mail to {}",
+        failures.MailDeferredFailure,
+        failures.MailRefusedFailure,
+    ),
+    "mail data": ("the server did not accept the mail", failures.MailDeferredFailure, failures.MailRefusedFailure),
+}
+
+
+def text(octets: bytes) -> str:
+    """Octets of the wire for people: UTF-8 where they are, escaped where they are not."""
+    return octets.decode("utf-8", "backslashreplace")
+
+
+def refusal(step: str, reply: Reply, subject: str = "") -> Failure:
+    """The failure that a reply other than the one due means at a step of STEPS; ``subject`` goes into its words."""
+    words, deferred, refused = STEPS[step]
+    kind = deferred if reply.severity == 4 else refused  # noqa: PLR2004 - the reply's class
+    return kind(words.format(subject), server=reply.printable())
+
+
+class Refusal:
+    """One recipient that did not get the mail: ``recipient``, and the ``failure`` that says why."""
+
+    __slots__ = ("failure", "recipient")
+
+    def __init__(self, recipient: bytes, failure: Failure) -> None:
+        self.recipient = recipient
+        self.failure = failure
+
+
+class Delivery:
+    """What became of a mail the server took for somebody.
+
+    ``size``: octets as the log counts them.  ``reply``: the last reply, None where there was one a recipient (LMTP).
+    ``refused``: who did not get it.
+    """
+
+    __slots__ = ("refused", "reply", "size")
+
+    def __init__(self, size: int, reply: Reply | None, refused: list[Refusal]) -> None:
+        self.size = size
+        self.reply = reply
+        self.refused = refused
+
+    def failure(self) -> Failure | None:
+        """What the mail as a whole failed with: None if everybody got it; temporary if anybody may get it later."""
+        if not self.refused:
+            return None
+        deferred = any(refusal.failure.temporary for refusal in self.refused)
+        kind = failures.PartlyDeferredFailure if deferred else failures.PartlyRefusedFailure
+        return kind("delivery to one or more recipients failed")
+
+
+def exit_code(failure: Failure, codes: str) -> int:
+    """The exit code of a failure in the ``sysexits`` or ``upstream`` scheme (the command exit_codes)."""
+    return failure.upstream_exit if codes == "upstream" else failure.exit_code

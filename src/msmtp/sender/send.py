@@ -1,0 +1,145 @@
+"""Sendmail mode: one mail from standard input to the server, and the one line about it in the log."""
+
+from __future__ import annotations
+
+import os
+
+from msmtp.exits import EX_OK
+from msmtp.failures import (
+    Failure,
+    InterruptFailure,
+    NetworkFailure,
+    ServerGoneFailure,
+    UnsendableFailure,
+    UnsupportedFailure,
+)
+from msmtp.mail.recipients import header_sender
+from msmtp.sender import accounts, envelope, signals
+from msmtp.sender.connecting import Connector
+from msmtp.sender.log import Log, log_line
+from msmtp.sender.outcome import exit_code
+from msmtp.sender.spool import read_mail
+from msmtp.sender.transfer import Transfer
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from msmtp.config.account import Account
+    from msmtp.config.command_line import CommandLine
+    from msmtp.sender.envelope import Letter
+    from msmtp.sender.outcome import Delivery
+    from msmtp.sender.report import Reporter
+    from msmtp.sender.spool import Mail
+
+STANDARD_INPUT = 0
+UNCERTAIN = "the server may have taken the mail all the same: it was sent to its end"
+
+
+def send(line: CommandLine, reporter: Reporter) -> int:
+    """Send the mail on standard input; the exit code.  Raises what fails before there is an account to log to."""
+    if not line.recipients and not line.read_recipients and not line.pretend:
+        raise envelope.nobody()
+    source = Source()
+    account = accounts.settle(line, reporter, source.author)
+    if line.pretend or line.debug:
+        accounts.print_settings(account, line)
+    if line.pretend:
+        return pretend(account)
+    mail = source.mail()
+    letter = envelope.compose(mail, account, envelope.addressed(line, account, mail))
+    return Sending(line, reporter, account, letter).run()
+
+
+def pretend(account: Account) -> int:
+    """The rest of --pretend: the password command is run, to see whether it works; nothing is sent."""
+    if account.passwordeval and accounts.needs_secret(account):
+        accounts.secret_of(account)
+    return EX_OK
+
+
+class Source:
+    """The mail on standard input, read when somebody first wants to know something of it."""
+
+    __slots__ = ("_mail",)
+
+    def __init__(self) -> None:
+        self._mail: Mail | None = None
+
+    def mail(self) -> Mail:
+        """The whole mail."""
+        if self._mail is None:
+            self._mail = read_mail(STANDARD_INPUT)
+        return self._mail
+
+    def author(self) -> str | None:
+        """The address in From, or in Resent-From if that comes first."""
+        address = header_sender(self.mail().fields)
+        return None if address is None else os.fsdecode(address)
+
+
+class Sending:
+    """One attempt to send one letter, and what is told of it."""
+
+    __slots__ = ("account", "connector", "letter", "line", "log", "reporter", "transfer")
+
+    def __init__(self, line: CommandLine, reporter: Reporter, account: Account, letter: Letter) -> None:
+        self.line = line
+        self.reporter = reporter
+        self.account = account
+        self.letter = letter
+        self.log = Log(account, reporter.say)
+        self.connector = Connector(account, debug=line.debug, before_sandbox=self.log.open)
+        self.transfer: Transfer | None = None
+
+    def run(self) -> int:
+        """Send, report, log; the exit code."""
+        delivery = None
+        try:
+            delivery = self.deliver()
+            failure = delivery.failure()
+        except Failure as caught:
+            if self.connector.preparing:  # a password, a key file: nothing was attempted, nothing is logged
+                raise
+            failure = caught
+        signals.ignore()
+        if not self.log.opened:
+            self.log.open()
+        if failure is not None:
+            self.tell(failure, delivery)
+        code = EX_OK if failure is None else exit_code(failure, self.account.exit_codes)
+        letter = self.letter
+        self.log.write(log_line(self.account, letter.sender, letter.recipients, delivery, failure, code), code)
+        return code
+
+    def deliver(self) -> Delivery:
+        """Connect and hand the letter over."""
+        try:
+            session = self.connector.connect()
+            try:
+                extensions = session.extensions
+                addressed = envelope.envelope_for(self.letter, self.account, self.line.envelope_id, extensions)
+                partial = self.account.partial_recipients
+                self.transfer = Transfer(session, addressed, self.letter.content, self.letter.log_size, partial=partial)
+                delivery = self.transfer.run()
+            except (UnsupportedFailure, UnsendableFailure):
+                session.leave()
+                raise
+            signals.ignore()
+            session.leave()
+        finally:
+            self.connector.close()
+        return delivery
+
+    def tell(self, failure: Failure, delivery: Delivery | None) -> None:
+        """Say on standard error what went wrong."""
+        origin = f" ({self.account.origin})" if self.account.origin else ""
+        if delivery is not None:
+            said_by = "LMTP server message" if self.account.protocol == "lmtp" else "server message"
+            for refused in delivery.refused:
+                self.reporter.failure(refused.failure, said_by=said_by)
+            self.reporter.say(f"could not send mail to all recipients{origin}")
+            return
+        self.reporter.failure(failure)
+        lost = isinstance(failure, (NetworkFailure, ServerGoneFailure, InterruptFailure))
+        if lost and self.transfer is not None and self.transfer.given:
+            self.reporter.say(UNCERTAIN)
+        self.reporter.say(f"could not send mail{origin}")

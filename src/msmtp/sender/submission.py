@@ -1,0 +1,158 @@
+"""-bs: SMTP on standard input and output, for mail programs that speak it to ``sendmail -bs``.
+
+Each mail is sent while the client waits for its answer, by a child that is to this one what a run of msmtp is to a
+shell: same account, same options, the envelope's addresses in place of -f and the recipients.  So 250 means that the
+server has taken the mail, and the sandbox that the child enters does not end the session.
+"""
+
+from __future__ import annotations
+
+import os
+
+from msmtp.exits import BY_CODE, EX_OK, EX_OSERR, EX_SOFTWARE
+from msmtp.failures import Failure, SpoolFailure, UsageFailure
+from msmtp.sender import spool
+from msmtp.smtp.answers import REPLIES
+from msmtp.smtp.replies import Reply
+from msmtp.smtp.server import DataFinished, DataReceived, ServerConnection
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from msmtp.config.command_line import CommandLine
+    from msmtp.sender.report import Reporter
+    from msmtp.smtp.server import Event, Transaction
+
+OFFERS = (b"PIPELINING", b"SIZE", b"8BITMIME", b"SMTPUTF8", b"ENHANCEDSTATUSCODES", b"CHUNKING")
+READ = 65536
+COMPLAINT = 4096  # octets of a child's standard error that are kept
+LONGEST_REASON = 400  # octets of it that fit into a reply line
+STANDARD_INPUT, STANDARD_OUTPUT, STANDARD_ERROR = 0, 1, 2
+
+
+def serve(line: CommandLine, reporter: Reporter) -> int:
+    """Hold one session; EX_OK when the client has said QUIT or gone."""
+    if line.recipients:
+        raise UsageFailure("too many arguments", hint="with -bs the recipients come over SMTP")
+    Submission(line, reporter).run()
+    return EX_OK
+
+
+class Submission:
+    """One session with a mail program."""
+
+    __slots__ = ("connection", "line", "mail", "problem", "reporter")
+
+    def __init__(self, line: CommandLine, reporter: Reporter) -> None:
+        self.line = line
+        self.reporter = reporter
+        self.connection = ServerConnection(os.fsencode(os.uname().nodename) or b"localhost", offers=OFFERS)
+        self.mail = -1  # a file with the content so far
+        self.problem: Failure | None = None
+
+    def run(self) -> None:
+        """Answer until the session is over."""
+        write(self.connection.greet())
+        while octets := os.read(STANDARD_INPUT, READ):
+            for event in self.connection.receive(octets):
+                self.take(event)
+            if self.connection.state == "closed":
+                return
+
+    def take(self, event: Event) -> None:
+        """Carry one event out, and answer it if it awaits that."""
+        if isinstance(event, DataReceived):
+            self.keep(event.block)
+        if isinstance(event, DataFinished):
+            write(self.connection.reply(self.send(event)))
+        elif event.reply is not None:
+            write(self.connection.reply(event.reply))
+
+    def keep(self, block: bytes) -> None:
+        """Add to the mail; that there is no room for it is said at its end."""
+        try:
+            if self.mail < 0:
+                self.mail = spool.unnamed_file()
+            if self.problem is None:
+                spool.write_all(self.mail, block)
+        except SpoolFailure as failure:
+            self.problem = failure
+
+    def send(self, event: DataFinished) -> Reply:
+        """Send a complete mail; the answer for the client."""
+        descriptor, problem = self.mail if self.mail >= 0 else spool.unnamed_file(), self.problem
+        self.mail, self.problem = -1, None
+        try:
+            if event.defects:
+                return event.reply or REPLIES["mail refused"]
+            if problem is not None:
+                return REPLIES["no storage"]
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            code, complaint = self.run_child(descriptor, event.transaction)
+        finally:
+            os.close(descriptor)
+        return verdict(code, complaint)
+
+    def run_child(self, mail: int, transaction: Transaction) -> tuple[int, bytes]:
+        """Send in a child: its exit code and what it said on standard error."""
+        reading, writing = os.pipe()
+        try:
+            child = os.fork()
+        except OSError as error:
+            os.close(reading)
+            os.close(writing)
+            return EX_OSERR, (error.strerror or "cannot fork").encode()
+        if child == 0:
+            code = EX_SOFTWARE
+            try:
+                os.dup2(mail, STANDARD_INPUT)
+                os.dup2(writing, STANDARD_OUTPUT)
+                os.dup2(writing, STANDARD_ERROR)
+                code = self.send_one(transaction)
+            finally:
+                os._exit(code)
+        os.close(writing)
+        complaint = read_all(reading)
+        os.close(reading)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), complaint
+
+    def send_one(self, transaction: Transaction) -> int:
+        """What the child does: run msmtp with this envelope."""
+        from msmtp.sender.send import send
+
+        line = self.line
+        line.mode = "sendmail"
+        line.sender = os.fsdecode(transaction.mail.sender)
+        line.recipients = [os.fsdecode(command.recipient) for command in transaction.recipients]
+        line.read_recipients = line.read_envelope_from = False
+        try:
+            return send(line, self.reporter)
+        except Failure as failure:
+            self.reporter.failure(failure)
+            return failure.exit_code
+
+
+def verdict(code: int, complaint: bytes) -> Reply:
+    """250, 451 or 554 from an exit code, with the child's first words where it failed."""
+    if code == EX_OK:
+        return REPLIES["mail ok"]
+    known = BY_CODE.get(code)
+    temporary = (
+        known is None or known.temporary
+    )  # a child that was killed: nobody knows, so the mail stays with the client
+    reason = complaint.partition(b"\n")[0].partition(b": ")[2][:LONGEST_REASON]
+    reason = bytes(octet if 32 <= octet < 127 else ord("?") for octet in reason)  # noqa: PLR2004 - printable ASCII
+    words = reason or b"the mail could not be sent"
+    return Reply(451, (b"4.3.0 " + words,)) if temporary else Reply(554, (b"5.3.0 " + words,))
+
+
+def read_all(descriptor: int) -> bytes:
+    """The first COMPLAINT octets that come; the rest is read, too, so that the writer does not wait."""
+    kept = b""
+    while block := os.read(descriptor, READ):
+        kept = (kept + block)[:COMPLAINT]
+    return kept
+
+
+def write(octets: bytes) -> None:
+    """Say something to the client."""
+    spool.write_all(STANDARD_OUTPUT, octets)
