@@ -343,7 +343,7 @@ UNASKED = Marker(b"(nothing)")
 
 
 def _base64(data: bytes) -> bytes:
-    from binascii import b2a_base64  # noqa: PLC0415 - a session without AUTH does not need it
+    from binascii import b2a_base64
 
     return b2a_base64(data, newline=False)
 

@@ -54,7 +54,7 @@ class Reply:
 
     def challenge(self) -> bytes:
         """What a 334 asks: its text, from base64 (RFC 4954, 4).  Raises ProtocolFailure if it is none."""
-        from binascii import Error, a2b_base64  # noqa: PLC0415 - a session without AUTH does not need it
+        from binascii import Error, a2b_base64
 
         try:
             return a2b_base64(self.lines[0].strip(), strict_mode=True)

@@ -62,41 +62,42 @@ CLOSED = "closed"
 
 Row = dict[int, str]
 
-_QUIT: Row = {2: CLOSED, 4: CLOSED, 5: CLOSED}
-
-
-def _any_time(state: str) -> dict[bytes, Row]:
-    """Give the steps of RFC 5321, 4.1.4, that are in order at any time between commands and move nothing."""
-    stay: Row = {2: state, 4: state, 5: state}
-    return {b"NOOP": stay, b"VRFY": stay, b"EXPN": stay, b"HELP": stay, b"QUIT": _QUIT}
-
-
-def _hello(state: str) -> dict[bytes, Row]:
-    """Give the hellos: they also clear a transaction; refused ones leave the state alone (RFC 5321, 4.1.4)."""
-    row: Row = {2: READY, 4: state, 5: state}
-    return {b"EHLO": row, b"HELO": row, b"LHLO": row}
-
-
-def _reset(state: str, cleared: str) -> dict[bytes, Row]:
-    return {b"RSET": {2: cleared, 4: state, 5: state}}
-
 
 def _step(state: str, success: str, positive: int = 2) -> Row:
     """Give the row of a step that leads to ``success`` or leaves things as they are."""
     return {positive: success, 4: state, 5: state}
 
 
+def _any_time(state: str) -> dict[bytes, Row]:
+    """Give the steps of RFC 5321, 4.1.4, that are in order at any time between commands; only QUIT moves anything."""
+    stay = _step(state, state)
+    return {b"NOOP": stay, b"VRFY": stay, b"EXPN": stay, b"HELP": stay, b"QUIT": _step(state, CLOSED)}
+
+
+def _hello(state: str) -> dict[bytes, Row]:
+    """Give the hellos: they also clear a transaction; refused ones leave the state alone (RFC 5321, 4.1.4)."""
+    row = _step(state, READY)
+    return {b"EHLO": row, b"HELO": row, b"LHLO": row}
+
+
+def _reset(state: str, cleared: str) -> dict[bytes, Row]:
+    return {b"RSET": _step(state, cleared)}
+
+
+# RFC 5321, 4.1.1.4: whatever the answer to the content is, the transaction is over.
+_OVER: Row = {2: READY, 4: READY, 5: READY}
+
 TRANSITIONS: dict[str, dict[bytes, Row]] = {
     # RFC 5321, 3.1: after a refusal the client may only say QUIT.
     CONNECTED: {GREETING: {2: GREETED, 4: REFUSED, 5: REFUSED}},
-    REFUSED: {b"QUIT": _QUIT},
+    REFUSED: {b"QUIT": _step(REFUSED, CLOSED)},
     GREETED: {**_hello(GREETED), **_reset(GREETED, GREETED), **_any_time(GREETED)},
     READY: {
         **_hello(READY),
         b"MAIL": _step(READY, SENDER),
         b"AUTH": {2: READY, 3: CHALLENGED, 4: READY, 5: READY},
         b"STARTTLS": _step(READY, HANDSHAKE),
-        b"ETRN": {2: READY, 4: READY, 5: READY},
+        b"ETRN": _step(READY, READY),
         **_reset(READY, READY),
         **_any_time(READY),
     },
@@ -116,16 +117,15 @@ TRANSITIONS: dict[str, dict[bytes, Row]] = {
         b"RCPT": _step(RECIPIENT, RECIPIENT),
         b"DATA": _step(RECIPIENT, DATA, 3),
         b"BDAT": {2: CHUNK, 4: FAILED, 5: FAILED},
-        BDAT_LAST: {2: READY, 4: READY, 5: READY},
+        BDAT_LAST: _OVER,
         **_reset(RECIPIENT, READY),
         **_any_time(RECIPIENT),
     },
-    # RFC 5321, 4.1.1.4: whatever the answer to the content is, the transaction is over.
-    DATA: {CONTENT: {2: READY, 4: READY, 5: READY}},
+    DATA: {CONTENT: _OVER},
     CHUNK: {
         **_hello(CHUNK),
         b"BDAT": {2: CHUNK, 4: FAILED, 5: FAILED},
-        BDAT_LAST: {2: READY, 4: READY, 5: READY},
+        BDAT_LAST: _OVER,
         **_reset(CHUNK, READY),
         **_any_time(CHUNK),
     },
