@@ -24,11 +24,11 @@ import time
 from msmtp.failures import SandboxFailure
 from msmtp.sandbox import landlock
 from msmtp.sandbox.libc import Library, words
-from msmtp.sandbox.roles import NO_FILES, RESOURCES, ROLES, WRITE_FILES
+from msmtp.sandbox.roles import FOLDER, NO_FILES, RESOURCES, ROLES, WRITE_FILES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from msmtp.sandbox.roles import Role
 
@@ -74,8 +74,8 @@ class Entry:
 
     def __init__(self, role: Role, readable: Sequence[str], writable: Sequence[str]) -> None:
         self.role = role
-        self.readable = (*role.readable, *readable)
-        self.writable = (*role.writable, *writable)
+        self.readable = (*expanded(role.readable), *readable)
+        self.writable = (*expanded(role.writable), *writable)
         self.libc = Library()
         self.filter_name = role.reading_filter if self.readable and role.reading_filter else role.filter
         self.program, self.no_program = b"", ""
@@ -186,6 +186,21 @@ def _take(entry: Entry) -> Applied:
     return Applied(entry.role.name, tuple(done), tuple(missing))
 
 
+def expanded(paths: Sequence[str]) -> Iterator[str]:
+    """The paths of a role with its placeholders filled in.
+
+    What a variable holds may be a list (KRB5_CONFIG) and may have a kind in front (FILE:, DIR:, unix:path=).
+    """
+    for path in paths:
+        before, brace, rest = path.replace("{UID}", str(os.getuid())).partition("{")
+        name, _, after = rest.partition("}")
+        if not brace:
+            yield before
+        for place in os.environ.get(name, "").replace("=", ":").split(":") if brace else ():
+            if place[:1] == "/":
+                yield place.rpartition("/")[0] if after == FOLDER else before + place + after
+
+
 def pin_time_zone() -> None:
     """Have the C library read the time zone now, and not look for its file again.
 
@@ -212,6 +227,6 @@ def filter_for(name: str, machine: str) -> bytes:
         with open(f"{__file__.rpartition('/')[0]}/filters/{name}.{machine}.bpf", "rb", 0) as file:
             return file.read()
     except OSError:
-        from msmtp.sandbox.builder import build  # noqa: PLC0415 - costs 20 ms, for the rare architecture
+        from msmtp.sandbox.builder import build
 
         return build(name, machine)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def private() -> tuple[Callable[[str], Any], Callable[[bytes], int], Callable[[], int]]:
     """The three things needed, out of ``_ctypes``: function by name, address of bytes, errno of the last call."""
-    from _ctypes import (  # noqa: PLC0415 - only a process that confines itself needs it
+    from _ctypes import (
         FUNCFLAG_CDECL,
         FUNCFLAG_USE_ERRNO,
         CFuncPtr,
@@ -51,7 +51,7 @@ def private() -> tuple[Callable[[str], Any], Callable[[bytes], int], Callable[[]
 
 def public() -> tuple[Callable[[str], Any], Callable[[bytes], int], Callable[[], int]]:
     """The same out of ``ctypes``."""
-    import ctypes  # noqa: PLC0415 - costs 2.6 ms, for the rare case
+    import ctypes
 
     process = ctypes.CDLL(None, use_errno=True)
 

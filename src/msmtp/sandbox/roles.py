@@ -10,6 +10,9 @@ from __future__ import annotations
 RESOURCES = {"core": 4, "processes": 6, "descriptors": 7, "memory": 9, "seconds": 0, "file": 1}
 """What a limit is called here, and the number of the resource (RLIMIT_CORE, NPROC, NOFILE, AS, CPU, FSIZE)."""
 
+FOLDER = "/.."
+"""At the end of a path with a placeholder: the folder."""
+
 NO_FILES, READ_FILES, WRITE_FILES = 0, 1, 2
 
 
@@ -17,10 +20,12 @@ class Role:
     """A kind of process.
 
     ``filter``: the seccomp filter; ``reading_filter``: the one taken when paths are to stay readable ('' if the first
-    allows it).  ``readable``, ``writable``: paths that this role always needs, beside those given when it is entered.
-    ``files``: NO_FILES, READ_FILES or WRITE_FILES, the most that may be asked for.  ``ports``: TCP ports it may connect
-    to.  ``limits``: (name of RESOURCES, value), soft and hard.  ``parent_death_signal``: sent to it when its parent
-    ends, 0 for none.  ``namespaces``: CLONE_NEW* flags to leave the common ones by.
+    allows it).  ``files``: NO_FILES, READ_FILES or WRITE_FILES, the most that may be asked for.  ``readable``,
+    ``writable``: paths that this role always needs, beside those given when it is entered.  In them, ``{NAME}`` is an
+    environment variable (without it, the path is left out), ``{NAME}/..`` the folder of the file that it names,
+    ``{UID}`` the user's number.  ``ports``: TCP ports it may connect to.  ``limits``: (name of RESOURCES, value), soft
+    and hard.  ``parent_death_signal``: sent to it when its parent ends, 0 for none.  ``namespaces``: CLONE_NEW* flags
+    to leave the common ones by.
     """
 
     __slots__ = (
@@ -74,7 +79,55 @@ class Role:
 _ALONE = (("core", 0), ("processes", 0))
 
 _RESOLVER = ("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf", "/etc/services")
-_KERBEROS = ("/etc/krb5.conf", "/etc/krb5.conf.d", "/etc/gss", "/etc/localtime")
+
+_KERBEROS = (
+    "{KRB5_CONFIG}",
+    "/etc/krb5.conf",
+    "/etc/krb5.conf.d",
+    "/etc/crypto-policies/back-ends",  # Fedora: included by krb5.conf
+    "/var/lib/sss/pubconf",  # sssd: which distribution centre to ask
+    "/etc/gss",
+    "/etc/passwd",
+)
+
+_TICKETS = (
+    "{KRB5CCNAME}",
+    "/tmp/krb5cc_{UID}",  # noqa: S108 - MIT Kerberos keeps tickets there
+    "/run/user/{UID}/krb5cc",
+    "/run/.heim_org.h5l.kcm-socket",
+    "/var/lib/sss/pipes",
+    "/run/nscd",
+    "/dev/null",
+)
+
+_TOKEN_SETTINGS = (
+    "/etc/pkcs11",
+    "/usr/share/p11-kit",
+    "/etc/softhsm",
+    "/etc/softhsm2.conf",
+    "/etc/opensc",
+    "/etc/passwd",
+    "/etc/ssl",
+    "/etc/pki",
+    "/sys",  # readers and their devices
+    "/proc/self",
+    "{HOME}/.config/pkcs11",
+)
+
+_TOKENS = (
+    "{SOFTHSM2_CONF}/..",
+    "{HOME}/.config/softhsm2",
+    "/var/lib/softhsm",
+    "/run/pcscd",
+    "/run/p11-kit",
+    "/run/user/{UID}/p11-kit",
+    "{P11_KIT_SERVER_ADDRESS}",
+    "/dev/tpmrm0",
+    "/dev/tpm0",
+    "/dev/bus/usb",
+    "/var/lib/opencryptoki",
+    "/dev/null",
+)
 
 
 def _by_name(*rows: Role) -> dict[str, Role]:
@@ -95,6 +148,8 @@ ROLES = _by_name(
         "the same with a client certificate's key on a token: reaches the token's files, device or daemon",
         filter="sender-pkcs11",
         files=WRITE_FILES,
+        readable=_TOKEN_SETTINGS,
+        writable=_TOKENS,
         limits=_ALONE,
     ),
     Role(
@@ -103,7 +158,8 @@ ROLES = _by_name(
         filter="sender-gssapi",
         files=WRITE_FILES,
         readable=_RESOLVER + _KERBEROS,
-        ports=(53, 88, 464),
+        writable=_TICKETS,
+        ports=(53, 88),
         limits=_ALONE,
     ),
 )

@@ -244,6 +244,13 @@ SOCKETS = Group(
     "fcntl fcntl64 eventfd2 pipe2",
 )
 
+KEYRINGS = Group(
+    "key rings",
+    ALLOW,
+    "tickets may lie in the kernel's key rings (KEYRING:, the default of some distributions)",
+    "keyctl add_key request_key",
+)
+
 THREADS = Group(
     "starting processes and threads",
     EPERM,
@@ -336,6 +343,6 @@ FILTERS = {
     "sender": Filter(*_CORE, *_REST, otherwise=ENOSYS),
     "sender-reading": Filter(READING, *_CORE, *_REST, otherwise=ENOSYS),
     "sender-pkcs11": Filter(FILES, SOCKETS_LOCAL, *_CORE, *_REST, otherwise=ENOSYS),
-    "sender-gssapi": Filter(FILES, SOCKETS, *_CORE, *_REST, otherwise=ENOSYS),
+    "sender-gssapi": Filter(FILES, SOCKETS, KEYRINGS, *_CORE, *_REST, otherwise=ENOSYS),
 }
 """The filters by the name that a role gives; each is committed once an architecture."""
