@@ -54,7 +54,7 @@ class Session:
     def take(self, events):
         for event in events:
             if isinstance(event, DataReceived) and self.events and isinstance(self.events[-1], DataReceived):
-                self.events[-1] = DataReceived(self.events[-1].block + event.block)
+                self.events[-1] = DataReceived(event.transaction, self.events[-1].block + event.block)
             else:
                 self.events.append(event)
             verb = event.command.verb if isinstance(event, (CommandReceived, ChunkFinished)) else b""
@@ -245,7 +245,7 @@ def test_events_show_and_compare_themselves():
     assert repr(event) == "CommandReceived(Reply(221, (b'2.0.0 Bye',)), <QUIT>)"
     assert event == CommandReceived(Quit(), REPLIES["bye"])
     assert event != CommandReceived(Quit(), REPLIES["ok"])
-    assert event != DataReceived(b"x")
+    assert event != Quit()
     assert len({event, CommandReceived(Quit(), REPLIES["bye"])}) == 1
     (done,) = with_recipient().feed(b"BDAT 0 LAST\r\n").mails
     assert "Transaction(<MAIL FROM:<a@b>>, [<RCPT TO:<c@d>>])" in repr(done)
@@ -785,3 +785,13 @@ def test_no_bytes_raise_anything(pieces, strict):
 
 def test_a_hello_is_kept_for_who_asks():
     assert ready().server.hello == Ehlo(b"me")
+
+
+def test_content_says_which_transaction_it_belongs_to():
+    """A user who keeps what came of a transaction that was given up must be able to see it."""
+    session = with_recipient().feed(
+        b"BDAT 1\r\nx", b"RSET\r\n", LINES[b"MAIL"] + LINES[b"RCPT"], b"DATA\r\n", b"y\r\n.\r\n"
+    )
+    first, second = (event.transaction for event in session.events if isinstance(event, DataReceived))
+    assert first is not second
+    assert session.mails[0].transaction is second

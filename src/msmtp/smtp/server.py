@@ -149,12 +149,16 @@ class CommandRefused(Event):
 
 
 class DataReceived(Event):
-    """A block of the content of the mail, with CRLF line ends and the doubled dots taken away; no answer."""
+    """A block of the content of the mail, with CRLF line ends and the doubled dots taken away; no answer.
 
-    __slots__ = ("block",)
+    ``transaction``: the one it belongs to.  Chunks of one that ends without its mail (RSET) are to be thrown away.
+    """
 
-    def __init__(self, block: bytes) -> None:
+    __slots__ = ("block", "transaction")
+
+    def __init__(self, transaction: Transaction, block: bytes) -> None:
         super().__init__(None)
+        self.transaction = transaction
         self.block = block
 
 
@@ -518,13 +522,14 @@ class ServerConnection:
 
     def _next_of_content(self) -> Event | None:
         """Content after DATA; what stands behind its end goes back to be read as commands."""
+        assert self.transaction is not None  # content is in order only behind a MAIL
         if not self._content_ended:
             block, rest = self._unstuffer.feed(self._buffer.take(len(self._buffer)))
             self._content_ended = rest is not None
             self._buffer.feed(rest or b"")
             if block:
-                return DataReceived(block)
-        return self._finish(CONTENT, self._unstuffer) if self._content_ended else None
+                return DataReceived(self.transaction, block)
+        return self._finish(self.transaction, CONTENT, self._unstuffer) if self._content_ended else None
 
     def _begin_chunk(self, command: Bdat, line: bytes) -> Event | None:
         """Read a chunk's command: its content follows whether it can be taken or not (RFC 3030, 2)."""
@@ -546,14 +551,14 @@ class ServerConnection:
         unchunker = self.transaction.unchunker
         while chunk.left and len(self._buffer):
             if block := unchunker.feed(self._take_of_chunk(chunk)):
-                return DataReceived(block)
+                return DataReceived(self.transaction, block)
         if chunk.left:
             return None
         if chunk.command.last and (block := unchunker.end()):
-            return DataReceived(block)
+            return DataReceived(self.transaction, block)
         self._chunk = None
         if chunk.command.last:
-            return self._finish(chunk.command.step, unchunker)
+            return self._finish(self.transaction, chunk.command.step, unchunker)
         self._due = _Due(chunk.command.step)
         return ChunkFinished(chunk.command, _verdict("chunk ok", unchunker.defects))
 
@@ -569,12 +574,11 @@ class ServerConnection:
         self._chunk = None
         return self._refuse(chunk.line, chunk.refusal, chunk.command.step)
 
-    def _finish(self, step: bytes, content: Unstuffer | Unchunker) -> DataFinished:
-        assert self.transaction is not None  # content is in order only behind a MAIL
-        answers = len(self.transaction.recipients) if self.protocol == "lmtp" else 1
+    def _finish(self, transaction: Transaction, step: bytes, content: Unstuffer | Unchunker) -> DataFinished:
+        answers = len(transaction.recipients) if self.protocol == "lmtp" else 1
         self._due = _Due(step, answers=answers)
         reply = _verdict("mail ok", content.defects)
-        return DataFinished(self.transaction, reply, content.size, content.defects, content.bare_lf)
+        return DataFinished(transaction, reply, content.size, content.defects, content.bare_lf)
 
 
 def _verdict(success: str, defects: tuple[str, ...]) -> Reply:
