@@ -215,7 +215,7 @@ def _find(
     if line.account is not None:
         found = configuration.definitions.get(line.account)
         return found or _fail_to_find(line.account, configuration)
-    if sender is not None and line.sends:
+    if sender is not None:
         found = match(configuration.definitions.values(), sender)
         if found:
             configuration.notes.append(f"account chosen by envelope from address {sender}: {found.name}")
@@ -231,7 +231,7 @@ def _find(
 
 
 def _fail_to_find(name: str, configuration: Configuration) -> Definition:
-    from msmtp.config import explain  # noqa: PLC0415 - only to word a failure
+    from msmtp.config import explain
 
     raise explain.account_not_found(name, configuration.files, configuration.definitions)
 
@@ -260,7 +260,7 @@ def matches(pattern: str, address: str) -> bool:
         return True
     if not any(mark in pattern for mark in WILDCARDS):
         return False
-    from msmtp.config import wildcards  # noqa: PLC0415 - few accounts have them
+    from msmtp.config import wildcards
 
     return wildcards.matches(pattern, address)
 
@@ -281,7 +281,7 @@ def _settle_sender(
 ) -> None:
     """Set ``from_`` to the envelope-from address this mail goes out with."""
     if account.auto_from:
-        from msmtp.config import substitution  # noqa: PLC0415 - obsolete, hence rare
+        from msmtp.config import substitution
 
         user = substitution.user_name()
         account.from_ = f"{user}@{account.maildomain}" if account.maildomain else user
@@ -310,7 +310,7 @@ def _fill_in(
 
 
 def _substitute(text: str, letters: str, canonical_name: Callable[[str], str], author: str | None = None) -> str:
-    from msmtp.config import substitution  # noqa: PLC0415 - only where a % stands
+    from msmtp.config import substitution
 
     return substitution.substitute(text, letters, canonical_name, author)
 

@@ -125,7 +125,7 @@ def _complete(word: str, name: str) -> Option:
     found = [row for row in LONG.values() if row.long.startswith(name)]
     found = [row for row in found if row.note != OWN] or found
     if not found:
-        from msmtp.config import explain  # noqa: PLC0415 - only to word a failure
+        from msmtp.config import explain
 
         raise explain.unknown_option(word)
     if len(found) > 1:
@@ -179,7 +179,7 @@ def _read(row: Option, value: str) -> object:
     try:
         return row.parse(value) if row.parse else value
     except (ValueError, KeyError):
-        from msmtp.config import explain  # noqa: PLC0415 - only to word a failure
+        from msmtp.config import explain
 
         raise explain.invalid_option_value(row, value) from None
 

@@ -287,6 +287,6 @@ class _Blocks:
 
 def _explain() -> ModuleType:
     """Load what words the mistakes; not needed while there is none."""
-    from msmtp.config import explain  # noqa: PLC0415 - see above
+    from msmtp.config import explain
 
     return explain

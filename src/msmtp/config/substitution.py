@@ -47,7 +47,7 @@ def user_name() -> str:
         return os.getlogin()
     except OSError:
         pass  # no terminal
-    import pwd  # noqa: PLC0415 - only without all of the above
+    import pwd
 
     try:
         return pwd.getpwuid(os.geteuid()).pw_name

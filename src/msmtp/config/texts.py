@@ -415,9 +415,9 @@ TEXTS: dict[str, Text] = {
     "sandbox": Text(
         "(require|try|off)",
         "whether msmtp confines itself before it listens to the server",
-        "Before it reads the first byte from the server, msmtp gives up what it needs no longer: no file can be opened, no "
-        "program run, no other connection made. `try`, the default: as far as the kernel can; --debug tells what is in "
-        "force. `require`: it does not go on if any of it cannot be had. `off`: not at all.",
+        "Before it reads the first byte from the server, msmtp gives up what it needs no longer: no file can be "
+        "opened, no program run, no other connection made. `try`, the default: as far as the kernel can; --debug tells "
+        "what is in force. `require`: it does not go on if any of it cannot be had. `off`: not at all.",
     ),
     # -- compatibility
     "-A": Text("mode", "ignored"),

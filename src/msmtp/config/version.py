@@ -45,7 +45,7 @@ def _platform() -> str:
 
 def _tls_library() -> str:
     try:
-        from _ssl import OPENSSL_VERSION  # noqa: PLC0415 - Python can be built without
+        from _ssl import OPENSSL_VERSION
     except ImportError:
         return "none"
     return str(OPENSSL_VERSION)
