@@ -195,5 +195,5 @@ def test_help_names_every_verb():
 def test_answers_that_are_made():
     assert greeting(b"x.example") == Reply(220, (b"x.example ESMTP",))
     assert greeting(b"x.example", "lmtp") == Reply(220, (b"x.example LMTP",))
-    assert challenge().encode() == b"334\r\n"
+    assert challenge().encode() == b"334 \r\n"
     assert challenge(b"Username:") == Reply(334, (b"VXNlcm5hbWU6",))
