@@ -205,7 +205,8 @@ def mail_server() -> Iterator[int]:
                     client.sendall(b"220 hello\r\n")
                     client.sendall(b"221 " + client.recv(1000))
 
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    # whichever address the proxy finds for localhost
+    with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as listener:
         thread = threading.Thread(target=serve)
         thread.start()
         yield listener.getsockname()[1]

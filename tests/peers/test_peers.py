@@ -75,6 +75,7 @@ def test_unknown_recipients_are_refused(peer, way):
 def test_a_socks_proxy_passes_names_on(tmp_path):
     with (
         ScriptedServer() as server,
+        ScriptedServer(address="::1", port=server.port),  # whichever address the proxy finds for localhost
         microsocks(tmp_path) as (port, log),
         socket.create_connection(("127.0.0.1", port)) as client,
     ):

@@ -30,7 +30,7 @@ server:
   zonelistfile: "{folder}/zones.list"
   xfrdfile: "{folder}/xfrd.state"
   zonesdir: "{folder}"
-  logfile: ""
+  database: ""
   server-count: 1
 remote-control:
   control-enable: no
