@@ -66,7 +66,7 @@ class Reply:
     def encode(self) -> bytes:
         """All lines with their CRLF.  Raises ValueError if a text holds CR, LF or NUL."""
         if self.code == 334 and self.lines == (b"",):  # noqa: PLR2004 - the one reply whose space is no option
-            return b"334 \r\n"  # RFC 4954, 4.3 (continue-req); the C program takes nothing else
+            return b"334 \r\n"  # RFC 4954, 8 (continue-req); the C program takes nothing else
         data = b"\r\n".join(self.raw_lines())
         if data.count(b"\n") >= len(self.lines) or data.count(b"\r") >= len(self.lines) or b"\0" in data:
             raise ValueError("a reply's text holds a line end or NUL")
