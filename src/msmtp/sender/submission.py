@@ -40,7 +40,7 @@ def serve(line: CommandLine, reporter: Reporter) -> int:
 class Submission:
     """One session with a mail program."""
 
-    __slots__ = ("connection", "line", "mail", "problem", "reporter")
+    __slots__ = ("connection", "line", "mail", "problem", "reporter", "transaction")
 
     def __init__(self, line: CommandLine, reporter: Reporter) -> None:
         self.line = line
@@ -48,6 +48,7 @@ class Submission:
         self.connection = ServerConnection(os.fsencode(os.uname().nodename) or b"localhost", offers=OFFERS)
         self.mail = -1  # a file with the content so far
         self.problem: Failure | None = None
+        self.transaction: Transaction | None = None  # whose content ``mail`` is
 
     def run(self) -> None:
         """Answer until the session is over."""
@@ -61,14 +62,22 @@ class Submission:
     def take(self, event: Event) -> None:
         """Carry one event out, and answer it if it awaits that."""
         if isinstance(event, DataReceived):
-            self.keep(event.block)
+            self.keep(event.transaction, event.block)
         if isinstance(event, DataFinished):
             write(self.connection.reply(self.send(event)))
         elif event.reply is not None:
             write(self.connection.reply(event.reply))
 
-    def keep(self, block: bytes) -> None:
+    def begin(self, transaction: Transaction) -> None:
+        """Throw away what a transaction left that was given up between two chunks (RSET)."""
+        if transaction is not self.transaction:
+            if self.mail >= 0:
+                os.close(self.mail)
+            self.mail, self.problem, self.transaction = -1, None, transaction
+
+    def keep(self, transaction: Transaction, block: bytes) -> None:
         """Add to the mail; that there is no room for it is said at its end."""
+        self.begin(transaction)
         try:
             if self.mail < 0:
                 self.mail = spool.unnamed_file()
@@ -79,6 +88,7 @@ class Submission:
 
     def send(self, event: DataFinished) -> Reply:
         """Send a complete mail; the answer for the client."""
+        self.begin(event.transaction)
         descriptor, problem = self.mail if self.mail >= 0 else spool.unnamed_file(), self.problem
         self.mail, self.problem = -1, None
         try:
