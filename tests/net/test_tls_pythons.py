@@ -121,6 +121,23 @@ def cases(folder: Path) -> dict[str, tuple[list[object], str]]:
             [*good, 0x302, "localhost", trusted],
             "TlsHandshakeFailure: TLS handshake failed: A TLS fatal alert has been received: alert protocol version",
         ),
+        "priorities": (
+            [*good, None, "localhost", trusted | {"priorities": "NORMAL:-VERS-TLS1.3:-CIPHER-ALL:+CHACHA20-POLY1305"}],
+            "TLSv1.2 ECDHE-ECDSA-CHACHA20-POLY1305",
+        ),
+        "suites of TLS 1.3": (
+            [*good, None, "localhost", trusted | {"priorities": "NORMAL:-AES-256-GCM:-CHACHA20-POLY1305"}],
+            "TLSv1.3 TLS_AES_128_GCM_SHA256",
+        ),
+        "groups": ([*good, None, "localhost", trusted | {"priorities": "SECURE128:-GROUP-ALL:+GROUP-X448"}], AES),
+        "signatures": (
+            [*good, None, "localhost", trusted | {"priorities": "NORMAL:-SIGN-ALL:+SIGN-RSA-PSS-RSAE-SHA256"}],
+            "TlsHandshakeFailure: TLS handshake failed: A TLS fatal alert has been received: alert handshake failure",
+        ),
+        "an unknown word": (
+            [*good, None, "localhost", trusted | {"priorities": "NORMAL:+GROUP-X25518"}],
+            "TlsSetupFailure: cannot set priorities for TLS session: unknown word: +GROUP-X25518",
+        ),
         "no such file": (
             [*good, None, "localhost", {"trust_file": "/nowhere"}],
             "TlsFileFailure: cannot set X509 trust file /nowhere for TLS session: No such file or directory",

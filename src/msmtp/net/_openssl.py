@@ -36,6 +36,9 @@ if TYPE_CHECKING:
         maximum_version: int
         keylog_filename: str | None
 
+        @property
+        def security_level(self) -> int: ...
+
         def load_verify_locations(
             self, cafile: str | None = None, capath: str | None = None, cadata: bytes | None = None
         ) -> None: ...
@@ -153,4 +156,4 @@ def words(error: Exception) -> str:
     reason = getattr(error, "reason", None)
     if isinstance(error, SSLError) and isinstance(reason, str):
         return reason.replace("_", " ").lower()
-    return getattr(error, "strerror", None) or str(error)
+    return getattr(error, "strerror", None) or str(error.args[-1] if error.args else error)

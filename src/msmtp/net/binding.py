@@ -40,7 +40,10 @@ SIZE = 32
 # End of the cipher's name -> the hash of its key derivation (RFC 8446, section B.4).
 HASHES = {"SHA256": "sha256", "SHA384": "sha384"}
 
-EXTENDED_MASTER_SECRET = 0x0017
+# Handshake messages and extensions (RFC 8446, sections 4 and 4.2; RFC 5246, section 7.4; RFC 7627).
+SERVER_HELLO, SERVER_KEY_EXCHANGE, CERTIFICATE_VERIFY = 2, 12, 15
+EXTENDED_MASTER_SECRET, KEY_SHARE = 0x0017, 0x0033
+
 _LOG_SIZE = 65536
 
 
@@ -89,7 +92,7 @@ def channel_binding(session: Session, secret: bytes, messages: dict[int, bytes])
         name = HASHES.get(cipher.rpartition("_")[2])
         return (EXPORTER, export(secret, name, LABEL, SIZE)) if secret and name else None
     value = session.get_channel_binding("tls-unique")
-    if value and EXTENDED_MASTER_SECRET in extensions(messages.get(2, b"")):
+    if value and EXTENDED_MASTER_SECRET in extensions(messages.get(SERVER_HELLO, b"")):
         return UNIQUE, value
     return None
 

@@ -10,7 +10,7 @@ import _locale
 import time
 
 from msmtp.net._digest import digest, hexadecimal
-from msmtp.net.binding import extensions
+from msmtp.net.binding import CERTIFICATE_VERIFY, KEY_SHARE, SERVER_HELLO, SERVER_KEY_EXCHANGE, extensions
 from msmtp.net.certificate import Certificate, distinguished_name
 from msmtp.net.suites import AEAD, CURVES_OF_TLS1_3, FIRST_FINITE_FIELD, GROUPS, SIGNATURES, split
 
@@ -18,9 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from msmtp.net.tls import TlsInfo
 
-# Handshake messages and extensions (RFC 8446, section 4; RFC 5246, section 7.4.3).
-SERVER_HELLO, SERVER_KEY_EXCHANGE, CERTIFICATE_VERIFY = 2, 12, 15
-KEY_SHARE = 51
+# ECParameters (RFC 8422, section 5.4).
 NAMED_CURVE = 3
 
 # The first octets of every prime of RFC 7919.

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from msmtp.net._openssl import Context, Session
     from msmtp.net.binding import KeyLog
 
-# Handshake messages (RFC 8446, section 4; RFC 5246, section 7.4; RFC 8879, section 4).
-SERVER_HELLO, CERTIFICATE, SERVER_KEY_EXCHANGE, CERTIFICATE_VERIFY, COMPRESSED_CERTIFICATE = 2, 11, 12, 15, 25
+# Handshake messages (RFC 8446, section 4; RFC 8879, section 4).
+CERTIFICATE, COMPRESSED_CERTIFICATE = 11, 25
 
 # Encrypted bytes kept for a server that talks while we only write.  A server has nothing to say then but tickets.
 BACKLOG = 1 << 20
@@ -90,6 +90,10 @@ def prepare(settings: TlsSettings, host: str, *, preload: bool = False) -> Tls:
     TlsFileFailure, TlsSetupFailure.
     """
     context = _openssl.new_context()
+    if settings.priorities or settings.min_dh_prime_bits:
+        from msmtp.net import priorities
+
+        priorities.apply(context, settings.priorities, settings.min_dh_prime_bits)
     trust = Trust()
     if not settings.certcheck or settings.fingerprint:
         context.check_hostname = False
@@ -102,7 +106,7 @@ def prepare(settings: TlsSettings, host: str, *, preload: bool = False) -> Tls:
         _load_client_certificate(settings, context)
     log = None
     if settings.channel_binding_wanted:
-        from msmtp.net.binding import KeyLog  # noqa: PLC0415 - for -PLUS mechanisms
+        from msmtp.net.binding import KeyLog
 
         log = KeyLog(context)
     return Tls(settings, host.rstrip("."), context, trust, log)
@@ -224,13 +228,19 @@ class Engine:
                 raise verdict.wrong_fingerprint(raw, settings.fingerprint)
         elif settings.certcheck and settings.host_override and not matches(Certificate(raw), settings.host_override):
             raise verdict.wrong_host(raw, settings.host_override)
-        return TlsInfo(self._session, raw, self.messages, self._bind())
+        info = TlsInfo(self._session, raw, self.messages, self._bind())
+        if settings.min_dh_prime_bits:
+            from msmtp.net.priorities import prime_bits  # loaded since prepare()
+
+            if 0 < prime_bits(info.cipher, info.messages) < settings.min_dh_prime_bits:
+                raise verdict.short_prime()
+        return info
 
     def _bind(self) -> tuple[bytes, bytes] | None:
         """The channel binding, if it is wanted and there is one."""
         if self.tls.log is None:
             return None
-        from msmtp.net.binding import channel_binding  # noqa: PLC0415 - loaded since prepare()
+        from msmtp.net.binding import channel_binding
 
         return channel_binding(self._session, self.tls.log.exporter_secret(self.tls.context), self.messages)
 

@@ -123,6 +123,14 @@ def handshake_failed(error: Exception) -> Failure:
     return TlsHandshakeFailure(f"TLS handshake failed: {reason}", hint=hint)
 
 
+def short_prime() -> Failure:
+    """The server's Diffie-Hellman prime is shorter than the account allows."""
+    return TlsHandshakeFailure(
+        "TLS handshake failed: The Diffie-Hellman prime sent by the server is not acceptable (not long enough).",
+        hint="tls_min_dh_prime_bits sets the limit",
+    )
+
+
 def describe(error: Exception) -> str:
     """OpenSSL's words; an alert is told as what it is: ``tlsv1 alert protocol version``."""
     reason = words(error)
