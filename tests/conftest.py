@@ -138,5 +138,23 @@ def pytest_make_collect_report() -> object:
     return report
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests that are for other releases of Debian: nothing is skipped that could run here."""
+    elsewhere = [
+        item for item in items if (mark := item.get_closest_marker("releases")) and _release() not in mark.args
+    ]
+    if elsewhere:
+        config.hook.pytest_deselected(items=elsewhere)
+        items[:] = [item for item in items if item not in elsewhere]
+
+
+def _release() -> str:
+    for line in Path("/etc/os-release").read_text().split("\n"):
+        if line.startswith("VERSION_CODENAME="):
+            return line.partition("=")[2]
+    return ""
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "releases(*names): the test is for these releases of Debian only")
     config.addinivalue_line("markers", "keeps: the test opens something that its module keeps on purpose")

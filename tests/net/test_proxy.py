@@ -261,6 +261,7 @@ socks pass {{ from: 0.0.0.0/0 to: 0.0.0.0/0 }}
 """
 
 
+@pytest.mark.releases("bookworm")
 def test_dante_carries_the_conversation_and_its_rules_are_told(mail_server: int, tmp_path: Path) -> None:
     program, environment = debian.program("dante", "usr/sbin/danted")
     port = free_port()
