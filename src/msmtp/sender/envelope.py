@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from msmtp.failures import ConfigFailure, UnsendableFailure, UsageFailure
+from msmtp.failures import ConfigFailure, Failure, UnsendableFailure, UsageFailure
 from msmtp.mail import fields, recipients, rewriting
 from msmtp.mail.scan import Scan
 from msmtp.sender.outcome import text
@@ -28,10 +28,11 @@ class Letter:
     """A mail ready to go: its envelope, its new ``header``, its ``mail`` for the body.
 
     ``utf8_header``: the header holds UTF-8 (RFC 6532).  ``size``: octets as RFC 1870 counts them; ``log_size``: as the
-    log does.
+    log does.  ``ascii``: sender and recipients with their domains in ASCII, or why that cannot be; made at once,
+    because the library for it reads files.
     """
 
-    __slots__ = ("header", "log_size", "mail", "recipients", "sender", "size", "utf8_header")
+    __slots__ = ("ascii", "header", "log_size", "mail", "recipients", "sender", "size", "utf8_header")
 
     def __init__(self, mail: Mail, header: bytes, sender: bytes, addressed: list[bytes]) -> None:
         scan = Scan()
@@ -43,6 +44,7 @@ class Letter:
         self.size = scan.size + mail.scan.size
         self.log_size = scan.log_size + mail.scan.log_size
         self.utf8_header = scan.has_8bit and is_utf8(header)
+        self.ascii = ascii_addresses([sender, *addressed])
 
     def content(self) -> Iterator[bytes]:
         """The mail's octets in blocks, with the line ends it came with."""
@@ -131,23 +133,26 @@ def envelope_for(letter: Letter, account: Account, envelope_id: str | None, exte
     envelope.amount = account.dsn_return.encode()
     envelope.envid = xtext(os.fsencode(envelope_id or ""))
     if envelope.utf8 and not extensions.has(b"SMTPUTF8"):
-        downgrade(envelope)
+        if isinstance(letter.ascii, Failure):
+            raise letter.ascii
+        envelope.sender, *recipients_ = letter.ascii
+        envelope.recipients = tuple(recipients_)
     check_size(letter, extensions)
     if account.missing_extension == "refuse":
         check_extensions(letter, envelope, extensions)
     return envelope
 
 
-def downgrade(envelope: Envelope) -> None:
-    """Write domains in ASCII (IDNA 2008) for a server without SMTPUTF8.  Raises UnsendableFailure for local parts."""
-    envelope.sender = ascii_address(envelope.sender)
-    envelope.recipients = tuple(ascii_address(recipient) for recipient in envelope.recipients)
+def ascii_addresses(addresses: list[bytes]) -> list[bytes] | Failure:
+    """Addresses for a server without SMTPUTF8, or why there are none."""
+    try:
+        return [address if address.isascii() else ascii_address(address) for address in addresses]
+    except Failure as failure:
+        return failure
 
 
 def ascii_address(address: bytes) -> bytes:
     """An address with its domain in A-labels; its local part must be ASCII as it is (RFC 6531, 3.2)."""
-    if address.isascii():
-        return address
     local, at, domain = address.rpartition(b"@")
     if not local.isascii() or not at:
         raise UnsendableFailure(

@@ -9,6 +9,7 @@ from msmtp.failures import (
     ServerRefusedFailure,
     UnsupportedFailure,
 )
+from msmtp.sender.outcome import reply_lines
 from msmtp.smtp.commands import Etrn
 
 TYPE_CHECKING = False
@@ -34,5 +35,5 @@ def start_queue(session: Session, argument: bytes) -> None:
     if reply.code not in STARTED:
         default = ServerNotReadyFailure if reply.severity == 4 else ServerRefusedFailure  # noqa: PLR2004 - its class
         kind, words = ANSWERS.get(reply.code, (default, "command ETRN failed"))
-        raise kind(words, server=reply.printable())
+        raise kind(words, server=reply_lines(reply))
     session.quit()

@@ -11,7 +11,7 @@ import sys
 import time
 
 from msmtp.exits import EX_OK, name_of
-from msmtp.sender.outcome import text
+from msmtp.sender.outcome import reply_lines, text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def log_line(  # noqa: PLR0913, PLR0917 - one argument for each thing the line s
         parts.append(f"mailsize={delivery.size}")
     said = failure.server if failure else ()
     if not said and delivery is not None and delivery.reply is not None:
-        said = delivery.reply.printable()
+        said = reply_lines(delivery.reply)
     if said:
         parts.append(f"smtpstatus={said[0][:3]}")
         parts.append("smtpmsg='" + "\\n".join(line.translate(MESSAGE) for line in said) + "'")

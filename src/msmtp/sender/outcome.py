@@ -55,11 +55,16 @@ def text(octets: bytes) -> str:
     return octets.decode("utf-8", "backslashreplace")
 
 
+def reply_lines(reply: Reply) -> tuple[str, ...]:
+    """A reply as it came, one str a line, codes included; control characters are left to who prints it."""
+    return tuple(text(line) for line in reply.raw_lines())
+
+
 def refusal(step: str, reply: Reply, subject: str = "") -> Failure:
     """The failure that a reply other than the one due means at a step of STEPS; ``subject`` goes into its words."""
     words, deferred, refused = STEPS[step]
     kind = deferred if reply.severity == 4 else refused  # noqa: PLR2004 - the reply's class
-    return kind(words.format(subject), server=reply.printable())
+    return kind(words.format(subject), server=reply_lines(reply))
 
 
 class Refusal:
