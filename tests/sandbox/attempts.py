@@ -1061,6 +1061,8 @@ def _():
         file.flush()
         fcntl.lockf(file, fcntl.LOCK_EX)
         os.ftruncate(file.fileno(), 0)
+    with open(path, "w") as file, open(path, "a") as again, open(path, "r+") as third:
+        assert [one.writable() for one in (file, again, third)] == [True] * 3
     os.rename(path, path + ".2")
     assert os.listdir(f"{FOLDER}/writable")
     os.unlink(path + ".2")

@@ -110,7 +110,6 @@ _TOKEN_SETTINGS = (
     "/etc/ssl",
     "/etc/pki",
     "/sys",  # readers and their devices
-    "/proc/self",
     "{HOME}/.config/pkcs11",
 )
 

@@ -58,7 +58,7 @@ READ_ONLY = INT & ~0o2744400
 """Every bit of open's flags but O_CLOEXEC, O_NOCTTY, O_NONBLOCK and the four whose meaning depends on the architecture,
 which are O_DIRECTORY, O_NOFOLLOW, O_DIRECT and O_LARGEFILE on all of them: none of them changes a file."""
 
-READ_WRITE = INT & ~0o2746703
+READ_WRITE = INT & ~0o2747703
 """The same with O_WRONLY, O_RDWR, O_CREAT, O_EXCL, O_TRUNC and O_APPEND; not O_PATH, not O_TMPFILE."""
 
 
