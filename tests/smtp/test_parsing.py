@@ -104,7 +104,8 @@ REFUSED = {
         b"RCPT TO:<a@b> NOTIFY=NEVER NOTIFY=NEVER", "RCPT TO:<a@b> ORCPT=utf-8;ä@b".encode(),
     ],
     "not UTF-8": ["MAIL FROM:<ä@b>".encode(), "RCPT TO:<a@ä>".encode(), "MAIL FROM:<ä@b> SIZE=1".encode()],
-    "bad base64": [b"AUTH PLAIN !", b"AUTH PLAIN A", b"AUTH PLAIN AA==AA==", b"AUTH PLAIN A A", b"AUTH PLAIN *"],
+    "bad base64": [b"AUTH PLAIN !", b"AUTH PLAIN A", b"AUTH PLAIN AA==AA==", b"AUTH PLAIN A A", b"AUTH PLAIN *", b"AUTH PLAIN AAAA=",
+        b"AUTH PLAIN AAAA====", b"AUTH PLAIN AA=A", b"AUTH PLAIN ===="],
 }  # fmt: skip
 
 

@@ -103,7 +103,8 @@ def test_a_reply_shows_itself():
     assert reply.text() == b"5.7.1 no\n\nreally"
     assert reply.raw_lines() == (b"550-5.7.1 no", b"550-", b"550 really")
     assert reply.encode() == b"550-5.7.1 no\r\n550-\r\n550 really\r\n"
-    assert Reply(250).raw_lines() == (b"250",)
+    assert Reply(334).raw_lines() == (b"334 ",)
+    assert Reply(250, (b"", b"")).printable() == ("250-", "250")
     assert repr(Reply(250, (b"ok",))) == "Reply(250, (b'ok',))"
     assert reply != Reply(550, (b"5.7.1 no",))
     assert reply != "550"

@@ -9,8 +9,6 @@ of MAIL FROM: and RCPT TO:.
 
 from __future__ import annotations
 
-from binascii import Error, a2b_base64
-
 from msmtp.smtp import grammar, xtext
 from msmtp.smtp.commands import (
     Auth,
@@ -35,6 +33,7 @@ from msmtp.smtp.commands import (
     Vrfy,
 )
 from msmtp.smtp.extensions import EXTENSIONS
+from msmtp.smtp.replies import from_base64
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -259,8 +258,8 @@ def _auth(arguments: bytes, _offered: Collection[bytes], _utf8: bool) -> Command
 
 def _base64(text: bytes) -> bytes:
     try:
-        return a2b_base64(text, strict_mode=True)
-    except Error:
+        return from_base64(text)
+    except ValueError:
         raise Refusal("bad base64") from None
 
 

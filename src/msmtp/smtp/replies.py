@@ -43,22 +43,22 @@ class Reply:
         return b"\n".join(self.lines)
 
     def raw_lines(self) -> tuple[bytes, ...]:
-        """Each line as it goes over the wire, without its line end."""
+        """Each line as it goes over the wire, without its line end.
+
+        The blank stands there without a text, too: RFC 4954, 4, wants it in a 334.
+        """
         code = b"%d" % self.code
-        last = self.lines[-1]
-        return (*(code + b"-" + line for line in self.lines[:-1]), code + b" " + last if last else code)
+        return (*(code + b"-" + line for line in self.lines[:-1]), code + b" " + self.lines[-1])
 
     def printable(self) -> tuple[str, ...]:
         """Each line with its code as a str that a terminal or a log can take: UTF-8 where it is, the rest escaped."""
-        return tuple(_printable(line) for line in self.raw_lines())
+        return tuple(_printable(line.rstrip()) for line in self.raw_lines())
 
     def challenge(self) -> bytes:
         """What a 334 asks: its text, from base64 (RFC 4954, 4).  Raises ProtocolFailure if it is none."""
-        from binascii import Error, a2b_base64
-
         try:
-            return a2b_base64(self.lines[0].strip(), strict_mode=True)
-        except Error:
+            return from_base64(self.lines[0].strip())
+        except ValueError:
             raise ProtocolFailure(
                 f"the server sent an invalid challenge: {quoted(self.lines[0])}", server=self.printable()
             ) from None
@@ -92,6 +92,16 @@ def enhanced_code(code: int, text: bytes) -> tuple[int, int, int] | None:
     if not all(part.isdigit() and len(part) <= _LONGEST_PART for part in parts):
         return None
     return int(parts[0]), int(parts[1]), int(parts[2])
+
+
+def from_base64(text: bytes) -> bytes:
+    """Decode base64 with all its padding and nothing else in it (RFC 4954, 4).  Raises ValueError."""
+    from binascii import a2b_base64
+
+    # Before CPython 3.13 the strict mode lets a complete text have more padding.
+    if len(text) % 4 or text.endswith(b"==="):
+        raise ValueError("not base64")
+    return a2b_base64(text, strict_mode=True)
 
 
 def _printable(line: bytes) -> str:
