@@ -28,7 +28,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from msmtp.sasl import server as sasl
-from msmtp.smtp.answers import REPLIES, challenge
+from msmtp.smtp.server_replies import REPLIES, challenge
 from msmtp.smtp.commands import Auth, AuthCancel, AuthResponse, Mail, Rcpt
 from msmtp.smtp.server import (
     DEFAULT_OFFERS,

@@ -321,7 +321,7 @@ def test_bytes_behind_the_answer_to_starttls_end_the_session(injected, door):
         "handshake": client.starttls_done,
         "ask": client.check_quiet,
     }
-    with pytest.raises(ProtocolFailure, match=r"^the server sent something behind its answer to STARTTLS: "):
+    with pytest.raises(ProtocolFailure, match=r"^the server sent something behind its reply to STARTTLS: "):
         doors[door]()
     assert client.state == t.CLOSED
     with pytest.raises(SequenceFailure):

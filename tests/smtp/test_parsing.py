@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from msmtp.smtp.answers import REPLIES, challenge, greeting
 from msmtp.smtp.commands import (
     Auth,
     AuthCancel,
@@ -31,6 +30,7 @@ from msmtp.smtp.extensions import EXTENSIONS
 from msmtp.smtp.limits import Limits
 from msmtp.smtp.parsing import Refusal, parse_command, parse_response, verb_of
 from msmtp.smtp.replies import Reply
+from msmtp.smtp.server_replies import REPLIES, challenge, greeting
 
 ALL = frozenset(row.keyword for row in EXTENSIONS)
 

@@ -14,7 +14,6 @@ from tests.support.chunks import cut, one_by_one, places
 
 from msmtp.failures import SequenceFailure
 from msmtp.smtp import transitions as t
-from msmtp.smtp.answers import REPLIES, challenge
 from msmtp.smtp.commands import Auth, AuthCancel, AuthResponse, Bdat, Ehlo, Mail, Quit, Rcpt
 from msmtp.smtp.data import BARE_CR, LONG_LINE, NUL, TOO_BIG
 from msmtp.smtp.limits import Limits
@@ -28,6 +27,7 @@ from msmtp.smtp.server import (
     DataReceived,
     ServerConnection,
 )
+from msmtp.smtp.server_replies import REPLIES, challenge
 from msmtp.smtp.transitions import TRANSITIONS
 
 OFFERS = (*DEFAULT_OFFERS, b"STARTTLS", b"AUTH PLAIN LOGIN", b"ETRN")
@@ -196,7 +196,7 @@ def test_only_an_answer_to_what_was_asked_can_be_given():
     with pytest.raises(SequenceFailure, match="nothing awaits a reply"):
         session.server.reply(REPLIES["ok"])
     (event,) = session.server.receive(b"MAIL FROM:<a@b>\r\n")
-    with pytest.raises(SequenceFailure, match="354 is no answer to MAIL"):
+    with pytest.raises(SequenceFailure, match="354 is no reply to MAIL"):
         session.server.reply(REPLIES["go ahead"])
     with pytest.raises(ValueError, match="line end"):
         session.server.reply(Reply(250, (b"a\r\nb",)))

@@ -10,7 +10,6 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from msmtp.smtp.answers import REPLIES, challenge
 from msmtp.smtp.client import ClientConnection
 from msmtp.smtp.commands import AuthCancel, AuthResponse, Bdat, Command
 from msmtp.smtp.data import Unstuffer
@@ -28,6 +27,7 @@ from msmtp.smtp.server import (
     ServerConnection,
     Transaction,
 )
+from msmtp.smtp.server_replies import REPLIES, challenge
 from msmtp.smtp.transitions import CHALLENGED, CLOSED, CONTENT, HANDSHAKE
 
 FOLDER = Path(__file__).parent.parent / "smtp" / "dialogues"

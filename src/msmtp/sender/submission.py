@@ -12,9 +12,9 @@ import os
 from msmtp.exits import BY_CODE, EX_OK, EX_OSERR, EX_SOFTWARE
 from msmtp.failures import Failure, SpoolFailure, UsageFailure
 from msmtp.sender import spool
-from msmtp.smtp.answers import REPLIES
 from msmtp.smtp.replies import Reply
 from msmtp.smtp.server import DataFinished, DataReceived, ServerConnection
+from msmtp.smtp.server_replies import REPLIES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -179,7 +179,7 @@ class ClientConnection:
         """Say that the TLS layer is up: everything learnt before is forgotten (RFC 3207, 4.2).
 
         Raises ProtocolFailure if bytes came behind the 220: they were sent in the clear by who knows whom, to be taken
-        for answers of the server (CVE-2011-0411 and its kin).
+        for replies of the server (CVE-2011-0411 and its kin).
         """
         if self.state != HANDSHAKE:
             raise SequenceFailure("TLS cannot begin here")
@@ -194,7 +194,7 @@ class ClientConnection:
         if len(self._buffer):
             self._close()
             raise ProtocolFailure(
-                f"the server sent something behind its answer to STARTTLS: {quoted(self._buffer.peek(81))}",
+                f"the server sent something behind its reply to STARTTLS: {quoted(self._buffer.peek(81))}",
                 hint="somebody on the way to the server may be injecting it",
             )
 

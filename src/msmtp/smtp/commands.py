@@ -237,7 +237,7 @@ class Auth(Command):
 
 
 class AuthResponse(Command):
-    """RFC 4954, 4: the answer to a challenge, which has no verb.  ``response`` without base64."""
+    """RFC 4954, 4: the response to a challenge, which has no verb.  ``response`` without base64."""
 
     __slots__ = ("response",)
     verb = RESPONSE

@@ -1,4 +1,4 @@
-"""EXTENSIONS: the keywords of an EHLO answer that mean something here; Extensions: what one answer offered.
+"""EXTENSIONS: the keywords of an EHLO reply that mean something here; Extensions: what one reply offered.
 
 An unknown keyword is kept and shown.  Keywords are compared without regard to case (RFC 5321, 4.1.1.1) and as whole
 words: a server that offers ``SIZELIMIT`` does not offer ``SIZE``.  One old spelling is understood: ``AUTH=LOGIN
@@ -49,7 +49,7 @@ EXTENSIONS = (
 class Extensions:
     """What a server offers (RFC 5321, 4.1.1.1).
 
-    ``lines``: its answer to EHLO or LHLO as Reply.lines has it; the first one is its greeting.
+    ``lines``: its reply to EHLO or LHLO as Reply.lines has it; the first one is its greeting.
     """
 
     __slots__ = ("_parameters", "lines")
@@ -99,7 +99,7 @@ NO_EXTENSIONS = Extensions()
 
 
 def _keyword(line: bytes) -> tuple[bytes, bytes]:
-    """Split a line of the answer: the keyword in upper case, the rest as it is."""
+    """Split a line of the reply: the keyword in upper case, the rest as it is."""
     keyword, _, parameters = line.strip().replace(b"\t", b" ").partition(b" ")
     keyword = keyword.upper()
     if keyword.startswith(b"AUTH="):

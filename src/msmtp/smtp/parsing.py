@@ -1,6 +1,6 @@
 """Lines into commands, for the server: each verb with its arguments, each parameter with its rule.
 
-:func:`parse_command` gives a command or raises Refusal, which holds the answer.  What an extension brings (AUTH,
+:func:`parse_command` gives a command or raises Refusal, which holds the reply.  What an extension brings (AUTH,
 STARTTLS, BDAT, ETRN and the parameters of MAIL and RCPT, by the rows of EXTENSIONS) exists if the server offers it.
 
 Lenient where it costs nothing: a verb and a keyword in any case, blanks at the end of a line, blanks behind the colon
@@ -45,10 +45,10 @@ _ENVID_LIMIT = 100  # RFC 3461, 4.4
 _ORCPT_LIMIT = 500  # RFC 3461, 4.2
 
 
-class Refusal(Exception):  # noqa: N818 - an answer, not an error of the program
+class Refusal(Exception):  # noqa: N818 - a reply, not an error of the program
     """A line is no good.
 
-    ``name``: the answer's name in REPLIES.  ``fatal``: what follows cannot be told apart any more.
+    ``name``: the reply's name in REPLIES.  ``fatal``: what follows cannot be told apart any more.
     """
 
     def __init__(self, name: str, *, fatal: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""Reply: one answer of a server as a value; ReplyParser makes them from lines and is strict about what is one.
+"""Reply: one reply of a server as a value; ReplyParser makes them from lines and is strict about what is one.
 
 RFC 5321, 4.2: a reply is one or more lines; each begins with the same three digits, the first of them 2 to 5; a hyphen
 follows them on all lines but the last, where a space and a text follow, or nothing.  Whatever breaks this is not SMTP
@@ -20,7 +20,7 @@ _LONGEST_PART = 3
 
 
 class Reply:
-    """An answer: ``code`` 200 to 599, ``lines`` the texts without the code, at least one.
+    """A reply: ``code`` 200 to 599, ``lines`` the texts without the code, at least one.
 
     ``enhanced`` is (class, subject, detail) or None.  ``severity`` is the first digit: 2 done, 3 go on, 4 not now, 5
     no.

@@ -1,12 +1,12 @@
 """ServerConnection: the server's door.  Bytes in and events out, replies in and bytes out.
 
-The user reads events and answers those that await an answer; until an event is answered the next one does not come,
-because what the next command means depends on it.  Each such event brings the answer it would have by default; a user
+The user reads events and answers those that await a reply; until an event is answered the next one does not come,
+because what the next command means depends on it.  Each such event brings the reply it would have by default; a user
 who has nothing to say against it sends that.
 
 What the connection decides itself: the order of commands (TRANSITIONS), their grammar, the groups of RFC 2920, the end
-of the content, the limits.  It then gives CommandRefused, with the answer.  ``fatal`` means that the session is over
-with that answer: the octets that follow cannot be told apart from commands that somebody else wrote, or the peer does
+of the content, the limits.  It then gives CommandRefused, with the reply.  ``fatal`` means that the session is over
+with that reply: the octets that follow cannot be told apart from commands that somebody else wrote, or the peer does
 not speak SMTP at all.
 
 Strict about framing:
@@ -27,13 +27,13 @@ from __future__ import annotations
 
 from msmtp.failures import SequenceFailure
 from msmtp.smtp import grammar
-from msmtp.smtp.answers import REPLIES, greeting
 from msmtp.smtp.commands import Auth, Bdat, Command, Mail, Rcpt
 from msmtp.smtp.data import BARE_CR, LONG_LINE, NUL, TOO_BIG, Unchunker, Unstuffer
 from msmtp.smtp.limits import DEFAULT_LIMITS, Limits
 from msmtp.smtp.lines import LineBuffer, LineTooLong
 from msmtp.smtp.parsing import Refusal, parse_command, parse_response, verb_of
 from msmtp.smtp.replies import Reply
+from msmtp.smtp.server_replies import REPLIES, greeting
 from msmtp.smtp.transitions import (
     CANCEL,
     CHALLENGED,
@@ -74,13 +74,13 @@ _ALL_HELLOS = (b"EHLO", b"HELO", b"LHLO")
 # nothing to gain from what stands behind those.
 _STAND_LAST = frozenset((*_ALL_HELLOS, b"AUTH", RESPONSE, b"DATA", b"STARTTLS", b"QUIT"))
 
-# Answers that do not mean that the client made a mistake.
-_LIMIT_ANSWERS = frozenset(("mail too big", "too many recipients"))
+# Replies that do not mean that the client made a mistake.
+_LIMIT_REPLIES = frozenset(("mail too big", "too many recipients"))
 
 # First words of other protocols that a browser can be made to say to a mail server.
 _FOREIGN = frozenset((b"GET", b"POST", b"HEAD", b"PUT", b"DELETE", b"OPTIONS", b"CONNECT", b"TRACE", b"PATCH"))
 
-_DEFAULT_ANSWERS = {
+_DEFAULT_REPLIES = {
     b"MAIL": "sender ok",
     b"RCPT": "recipient ok",
     b"DATA": "go ahead",
@@ -97,11 +97,11 @@ _DEFAULT_ANSWERS = {
     b"ETRN": "not queued",
 }
 
-_DEFECT_ANSWERS = {BARE_CR: "bare CR", NUL: "NUL", LONG_LINE: "long line", TOO_BIG: "mail too big"}
+_DEFECT_REPLIES = {BARE_CR: "bare CR", NUL: "NUL", LONG_LINE: "long line", TOO_BIG: "mail too big"}
 
 
 class Event:
-    """What came.  ``reply``: the answer to give unless the user knows better; None: no answer is awaited."""
+    """What came.  ``reply``: the reply to give unless the user knows better; None: no reply is awaited."""
 
     __slots__ = ("reply",)
 
@@ -123,7 +123,7 @@ class Event:
 
 
 class CommandReceived(Event):
-    """A command in order and well-formed; it awaits an answer."""
+    """A command in order and well-formed; it awaits a reply."""
 
     __slots__ = ("command",)
 
@@ -133,7 +133,7 @@ class CommandReceived(Event):
 
 
 class CommandRefused(Event):
-    """Something that gets ``reply`` and no other answer.
+    """Something that gets ``reply`` and no other reply.
 
     ``line``: what came, raw.  ``fatal``: the session is over once it is answered.  ``error``: the client made a mistake
     (and not only asked for more than there is).
@@ -149,7 +149,7 @@ class CommandRefused(Event):
 
 
 class DataReceived(Event):
-    """A block of the content of the mail, with CRLF line ends and the doubled dots taken away; no answer.
+    """A block of the content of the mail, with CRLF line ends and the doubled dots taken away; no reply.
 
     ``transaction``: the one it belongs to.  Chunks of one that ends without its mail (RSET) are to be thrown away.
     """
@@ -163,7 +163,7 @@ class DataReceived(Event):
 
 
 class ChunkFinished(Event):
-    """The content of a BDAT that is not the last one is complete; it awaits an answer."""
+    """The content of a BDAT that is not the last one is complete; it awaits a reply."""
 
     __slots__ = ("command",)
 
@@ -173,7 +173,7 @@ class ChunkFinished(Event):
 
 
 class DataFinished(Event):
-    """The mail is complete; it awaits an answer, in LMTP one for each accepted recipient.
+    """The mail is complete; it awaits a reply, in LMTP one for each accepted recipient.
 
     ``size``: octets of the content.  ``defects``: what is wrong with it (names in msmtp.smtp.data); ``reply`` refuses
     it then.  ``bare_lf``: whether a bare LF was made CRLF.
@@ -217,28 +217,28 @@ class Transaction:
 
 
 class _Due:
-    """The answer that is awaited: to which step, how many of it, and what it does."""
+    """The reply that is awaited: to which step, how many of it, and what it does."""
 
-    __slots__ = ("answers", "command", "fatal", "stands_last", "step")
+    __slots__ = ("command", "fatal", "replies", "stands_last", "step")
 
     def __init__(
         self,
         step: bytes,
         command: Command | None = None,
         *,
-        answers: int = 1,
+        replies: int = 1,
         fatal: bool = False,
         stands_last: bool = False,
     ) -> None:
         self.step = step
         self.command = command
-        self.answers = answers
+        self.replies = replies
         self.fatal = fatal
         self.stands_last = stands_last
 
 
 class _Chunk:
-    """A BDAT whose content is on its way: ``left`` octets of it; ``refusal``: an answer's name if it is thrown away."""
+    """A BDAT whose content is on its way: ``left`` octets of it; ``refusal``: a reply's name if it is thrown away."""
 
     __slots__ = ("command", "left", "line", "refusal")
 
@@ -252,8 +252,8 @@ class _Chunk:
 class ServerConnection:
     """The server's side of one session.
 
-    ``domain``: the server's name in the greeting and the answer to a hello.  ``protocol``: "smtp" or "lmtp".
-    ``offers``: the lines of the answer to EHLO, for instance ``b"AUTH PLAIN"``.  ``strict``: a command must end in
+    ``domain``: the server's name in the greeting and the reply to a hello.  ``protocol``: "smtp" or "lmtp".
+    ``offers``: the lines of the reply to EHLO, for instance ``b"AUTH PLAIN"``.  ``strict``: a command must end in
     CRLF.
 
     ``state``: one of the states of TRANSITIONS.  ``hello``: the last hello accepted, or None.  ``tls``: whether
@@ -315,7 +315,7 @@ class ServerConnection:
 
     @property
     def in_force(self) -> tuple[bytes, ...]:
-        """The lines that the answer to EHLO has now: STARTTLS is gone once TLS is on (RFC 3207, 4.2)."""
+        """The lines that the reply to EHLO has now: STARTTLS is gone once TLS is on (RFC 3207, 4.2)."""
         lines = [line for line in self.offers if not (self.tls and line.upper() == b"STARTTLS")]
         return tuple(b"SIZE %d" % self.limits.message if line.upper() == b"SIZE" else line for line in lines)
 
@@ -324,7 +324,7 @@ class ServerConnection:
     def receive(self, data: bytes) -> Iterator[Event]:
         """Take bytes from the client (b"": it closed its side); give the events that follow, as they are read.
 
-        An event that awaits an answer is the last one until ``reply`` was called; that may be done in the loop over the
+        An event that awaits a reply is the last one until ``reply`` was called; that may be done in the loop over the
         events, or later, when ``events`` goes on.  Nothing that a client sends raises anything.
         """
         if self.state != CLOSED:
@@ -364,8 +364,8 @@ class ServerConnection:
     def reply(self, reply: Reply) -> bytes:
         """Answer the event that awaits it; give the bytes to write.
 
-        What the client sent too early turns the answer into 554 and ends the session.  Raises SequenceFailure if no
-        event awaits an answer, or ``reply`` cannot be one to it (a 250 to DATA); ValueError if it cannot be encoded.
+        What the client sent too early turns the reply into 554 and ends the session.  Raises SequenceFailure if no
+        event awaits a reply, or ``reply`` cannot be one to it (a 250 to DATA); ValueError if it cannot be encoded.
         """
         due = self._due
         if due is None:
@@ -375,16 +375,16 @@ class ServerConnection:
             return REPLIES["not in groups"].encode()
         state = CLOSED if due.fatal else after(self.state, due.step, reply.code)
         if state is None:
-            raise SequenceFailure(f"{reply.code} is no answer to {due.step.decode()}")
+            raise SequenceFailure(f"{reply.code} is no reply to {due.step.decode()}")
         data = reply.encode()
-        due.answers -= 1
-        if due.answers <= 0 or reply.code == SHUTDOWN:
+        due.replies -= 1
+        if due.replies <= 0 or reply.code == SHUTDOWN:
             self._due = None
             self._move(due, reply, state)
         return data
 
     def _move(self, due: _Due, reply: Reply, state: str) -> None:
-        """Let an answer have its effect."""
+        """Let a reply have its effect."""
         command = due.command
         if command is not None and reply.severity == 2:  # noqa: PLR2004 - the first digit: done
             self._note_success(command)
@@ -505,18 +505,18 @@ class ServerConnection:
             raise Refusal("unknown mechanism")
 
     def _default(self, command: Command) -> Reply:
-        """Give the answer to a command unless the user knows better."""
+        """Give the reply to a command unless the user knows better."""
         if command.verb == b"HELO":
             return Reply(250, (self.domain,))
         if command.verb in _ALL_HELLOS:
             return Reply(250, (self.domain, *self.in_force))
-        return REPLIES[_DEFAULT_ANSWERS[command.verb]]
+        return REPLIES[_DEFAULT_REPLIES[command.verb]]
 
     def _refuse(
         self, line: bytes, name: str, step: bytes = b"", *, fatal: bool = False, stands_last: bool = False
     ) -> CommandRefused:
         self._due = _Due(step, fatal=fatal, stands_last=stands_last)
-        return CommandRefused(line, REPLIES[name], fatal=fatal, error=name not in _LIMIT_ANSWERS)
+        return CommandRefused(line, REPLIES[name], fatal=fatal, error=name not in _LIMIT_REPLIES)
 
     # Content.
 
@@ -575,14 +575,14 @@ class ServerConnection:
         return self._refuse(chunk.line, chunk.refusal, chunk.command.step)
 
     def _finish(self, transaction: Transaction, step: bytes, content: Unstuffer | Unchunker) -> DataFinished:
-        answers = len(transaction.recipients) if self.protocol == "lmtp" else 1
-        self._due = _Due(step, answers=answers)
+        replies = len(transaction.recipients) if self.protocol == "lmtp" else 1
+        self._due = _Due(step, replies=replies)
         reply = _verdict("mail ok", content.defects)
         return DataFinished(transaction, reply, content.size, content.defects, content.bare_lf)
 
 
 def _verdict(success: str, defects: tuple[str, ...]) -> Reply:
-    """Give the answer to content: the size is said first, since it is the one thing that the sender can know."""
+    """Give the reply to content: the size is said first, since it is the one thing that the sender can know."""
     if not defects:
         return REPLIES[success]
-    return REPLIES[_DEFECT_ANSWERS[TOO_BIG if TOO_BIG in defects else defects[0]]]
+    return REPLIES[_DEFECT_REPLIES[TOO_BIG if TOO_BIG in defects else defects[0]]]

@@ -1,4 +1,4 @@
-r"""TRANSITIONS: which command may come when, and where each answer to it leads.
+r"""TRANSITIONS: which command may come when, and where each reply to it leads.
 
 The theory
 ==========
@@ -11,18 +11,18 @@ moves when it has read the reply, the server when it has written it; between two
 A step is named by its command's verb.  Five steps have no verb of their own and are named in brackets:
 
 * ``(greeting)``  the server's first reply, to a connection;
-* ``(response)``  an answer to a challenge, and ``(cancel)``, the ``*`` that ends an authentication (RFC 4954, 4);
+* ``(response)``  an response to a challenge, and ``(cancel)``, the ``*`` that ends an authentication (RFC 4954, 4);
 * ``(content)``   everything after 354 up to and including CRLF.CRLF, answered as a command is;
 * ``(tls)``       the TLS handshake, which has no reply but success (RFC 3207, 4.2).
 
 ``BDAT`` and ``BDAT LAST`` are two steps, since one keeps the transaction open and the other ends it (RFC 3030, 2).
 
 A command that has no row in a state is out of order there: the client does not send it, the server answers 503, and the
-state stays.  A reply class that has no entry in a row is not an answer to that command: a protocol error.  Two rules
+state stays.  A reply class that has no entry in a row is not a reply to that command: a protocol error.  Two rules
 stand above the table: 421 ends the session whatever it answers (RFC 5321, 3.8), and a refused EHLO leaves everything
 as it was (4.1.4), which the table says in each row.
 
-A client that pipelines sends commands before it knows the answers to the ones before.  It may send what would be in
+A client that pipelines sends commands before it knows the replies to the ones before.  It may send what would be in
 order if all of them succeed (:func:`expected`).  When one of them is refused, those behind it were overtaken by events:
 the server refuses them as out of order, and nothing changes (a sloppy server may even accept them: nothing changes
 either).  Some servers say 354 to a DATA that has no recipient; RFC 2920, 3.1, tells the client to expect it and to send
@@ -84,7 +84,7 @@ def _reset(state: str, cleared: str) -> dict[bytes, Row]:
     return {b"RSET": _step(state, cleared)}
 
 
-# RFC 5321, 4.1.1.4: whatever the answer to the content is, the transaction is over.
+# RFC 5321, 4.1.1.4: whatever the reply to the content is, the transaction is over.
 _OVER: Row = {2: READY, 4: READY, 5: READY}
 
 TRANSITIONS: dict[str, dict[bytes, Row]] = {
@@ -101,7 +101,7 @@ TRANSITIONS: dict[str, dict[bytes, Row]] = {
         **_reset(READY, READY),
         **_any_time(READY),
     },
-    # RFC 4954, 4: nothing but an answer or a cancel; the cancel is always refused (501).
+    # RFC 4954, 4: nothing but a response or a cancel; the cancel is always refused (501).
     CHALLENGED: {
         RESPONSE: {2: READY, 3: CHALLENGED, 4: READY, 5: READY},
         CANCEL: {4: READY, 5: READY},
@@ -156,7 +156,7 @@ SHUTDOWN = 421
 
 
 def after(state: str, step: bytes, code: int) -> str | None:
-    """Give the state that a reply leads to, or None if ``code`` cannot be an answer to that step there."""
+    """Give the state that a reply leads to, or None if ``code`` cannot be a reply to that step there."""
     if code == SHUTDOWN:
         return CLOSED
     digit = code // 100

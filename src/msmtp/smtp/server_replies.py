@@ -1,6 +1,6 @@
 """REPLIES: everything our server says, by name; code and enhanced code (RFC 3463) side by side.
 
-A greeting, the answer to a hello, 334 and 354 carry no enhanced code (RFC 2034, 4).
+A greeting, the reply to a hello, 334 and 354 carry no enhanced code (RFC 2034, 4).
 """
 
 from __future__ import annotations
