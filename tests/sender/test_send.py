@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 
 import pytest
-
 from tests.support import certificates
 from tests.support.scripted import DROP, HANG, RESET, Polite, Say, ScriptedServer
 from tests.support.sending import MAIL, account, msmtp

@@ -126,7 +126,8 @@ def fault(error: Exception) -> str:
 def finish(code: int) -> NoReturn:
     """End the process at once: there is nothing left to clean up, and Python's own way takes a millisecond."""
     try:
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except (OSError, ValueError) as error:
         if code == EX_OK:
             Reporter("msmtp").say(f"cannot write to standard output: {getattr(error, 'strerror', error)}")
@@ -134,6 +135,19 @@ def finish(code: int) -> NoReturn:
     os._exit(code)
 
 
+def hold_standard_descriptors() -> None:
+    """Let no file or socket that is opened later become standard input, output or error.
+
+    What the caller closed is opened so that it gives and takes nothing: reading the mail from there is still an error.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open("/dev/null", os.O_WRONLY if number == 0 else os.O_RDONLY)
+
+
 def run() -> NoReturn:
     """The console script."""
+    hold_standard_descriptors()
     finish(main())

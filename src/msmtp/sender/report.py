@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,9 +22,8 @@ class Reporter:
     def say(self, line: str) -> None:
         """One line; a terminal's control characters in it (a server can send some) become ``?``."""
         try:
-            sys.stderr.write(f"{self.program}: {line.translate(CONTROL)}\n")
-            sys.stderr.flush()
-        except (OSError, ValueError):  # standard error is closed or full: nobody can be told
+            os.write(2, f"{self.program}: {line.translate(CONTROL)}\n".encode("utf-8", "replace"))
+        except OSError:  # standard error is closed or full: nobody can be told
             return
 
     def failure(self, failure: Failure, *, said_by: str = "server message") -> None:

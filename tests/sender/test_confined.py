@@ -1,0 +1,92 @@
+"""A real run of msmtp, looked at from inside at the moment when it hears the server for the first time."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+from tests.support.scripted import Polite, ScriptedServer
+from tests.support.sending import MAIL, account, configuration
+
+# Runs msmtp with one change: when the session waits for the greeting, the attempt is made and its outcome printed.
+HARNESS = """
+import errno, os, sys, _socket
+from msmtp.sender import main, session
+
+def attempt():
+    {attempt}
+
+greet = session.Session.greet
+def greet_and_try(self):
+    try:
+        attempt()
+    except OSError as error:
+        outcome = errno.errorcode[error.errno]
+    else:
+        outcome = "allowed"
+    print("outcome", outcome, flush=True)
+    greet(self)
+session.Session.greet = greet_and_try
+main.run()
+"""
+
+FORBIDDEN = {
+    "read a file": "os.open('/etc/passwd', os.O_RDONLY)",
+    "write a file": "os.open('{folder}/new', os.O_WRONLY | os.O_CREAT)",
+    "list a folder": "os.listdir('/')",
+    "make a folder": "os.mkdir('{folder}/folder')",
+    "remove a file": "os.unlink('{folder}/msmtprc')",
+    "a TCP socket": "_socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)",
+    "a UDP socket": "_socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM)",
+    "a unix socket": "_socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)",
+    "a netlink socket": "_socket.socket(_socket.AF_NETLINK, _socket.SOCK_RAW)",
+    "run a program": "os.execv('/bin/true', ['true'])",
+    "start a process": "os.fork()",
+    "spawn a program": "os.posix_spawn('/bin/true', ['true'], dict())",
+    "kill the parent": "os.kill(os.getppid(), 0)",
+    "memory of its own": "os.open('/proc/self/mem', os.O_RDWR)",
+    "memory of the parent": "os.open('/proc/%d/mem' % os.getppid(), os.O_RDONLY)",
+    "an executable in memory": "os.execve(os.memfd_create('x'), ['x'], dict())",
+    "another user": "os.setuid(65534)",
+}
+
+
+@pytest.mark.parametrize("what", FORBIDDEN)
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_nothing_forbidden_can_be_done_in_a_real_run(tmp_path, what, tls):
+    more = "tls on\ntls_certcheck off" if tls else ""
+    with ScriptedServer(Polite(starttls=tls), raise_errors=False) as server:
+        rc = configuration(tmp_path, account(server.port, more))
+        source = HARNESS.format(attempt=FORBIDDEN[what].format(folder=tmp_path))
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-I",
+                "-c",
+                source,
+                "-C",
+                str(rc),
+                "--sandbox=require",
+                "x@example.net",
+            ],
+            input=MAIL,
+            capture_output=True,
+            check=False,
+            timeout=60,
+        )
+    refused = b"outcome EPERM\n" in done.stdout or b"outcome EACCES\n" in done.stdout
+    assert refused or done.returncode < 0, (done.stdout, done.stderr)
+    assert b"outcome allowed" not in done.stdout
+    assert os.path.exists(rc)
+    assert not refused or (done.returncode == 0 and server.sessions[0].mails), done.stderr
+
+
+def test_the_harness_would_notice(tmp_path):
+    with ScriptedServer(Polite()) as server:
+        rc = configuration(tmp_path, account(server.port))
+        source = HARNESS.format(attempt=FORBIDDEN["read a file"])
+        command = [sys.executable, "-I", "-c", source, "-C", str(rc), "--sandbox=off", "x@example.net"]
+        done = subprocess.run(command, input=MAIL, capture_output=True, check=False)
+    assert b"outcome allowed\n" in done.stdout

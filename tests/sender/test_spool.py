@@ -1,0 +1,103 @@
+"""The mail on standard input: its header, its body, and where the body is kept."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from msmtp.failures import FileFailure, SpoolFailure
+from msmtp.sender import spool
+
+
+def piped(octets: bytes) -> int:
+    """A pipe that holds these octets; small ones only."""
+    reading, writing = os.pipe()
+    os.write(writing, octets)
+    os.close(writing)
+    return reading
+
+
+def read_from(descriptor: int) -> spool.Mail:
+    try:
+        return spool.read_mail(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@given(st.binary(max_size=2000), st.booleans())
+def test_body_and_measures_are_the_same_over_a_pipe_and_from_a_file(octets, header):
+    octets = (b"A: b\n\n" if header else b"") + octets
+    over_pipe = read_from(piped(octets))
+    with tempfile.TemporaryFile() as file:
+        file.write(octets)
+        file.seek(0)
+        from_file = spool.read_mail(file.fileno())
+        assert b"".join(from_file.blocks()) == b"".join(over_pipe.blocks())
+    assert from_file.fields == over_pipe.fields
+    assert from_file.scan.size == over_pipe.scan.size
+    if header:
+        assert b"".join(over_pipe.blocks()) == octets[6:]
+
+
+@pytest.mark.parametrize("size", [spool.MEMORY - 1, spool.MEMORY, spool.MEMORY + 1, 3 * spool.MEMORY])
+def test_a_long_body_leaves_memory_and_comes_back_whole_and_twice(size):
+    body = os.urandom(size)
+    with tempfile.TemporaryFile() as file:
+        file.write(b"A: b\n\n" + body)
+        file.seek(0)
+        reading, writing = os.pipe()
+        if os.fork() == 0:
+            os.close(reading)
+            with os.fdopen(writing, "wb") as pipe:
+                pipe.write(b"A: b\n\n" + body)
+            os._exit(0)
+        os.close(writing)
+        mails = [spool.read_mail(file.fileno()), spool.read_mail(reading)]
+        os.wait()
+        for mail in mails:
+            assert b"".join(mail.blocks()) == body
+            assert b"".join(mail.blocks()) == body
+            assert bool(mail.body.held) == (size <= spool.MEMORY)
+        assert (mails[0].body.descriptor == file.fileno()) == (size > spool.MEMORY)
+        os.close(reading)
+        if mails[1].body.descriptor >= 0:
+            os.close(mails[1].body.descriptor)
+
+
+def test_a_file_that_shrinks_while_it_is_sent_is_noticed():
+    with tempfile.TemporaryFile() as file:
+        file.write(b"A: b\n\n" + bytes(2 * spool.MEMORY))
+        file.seek(0)
+        mail = spool.read_mail(file.fileno())
+        file.truncate(spool.MEMORY)
+        with pytest.raises(FileFailure, match="became shorter"):
+            list(mail.blocks())
+
+
+def test_standard_input_that_cannot_be_read_is_a_failure_with_a_reason(tmp_path):
+    folder = os.open(tmp_path, os.O_RDONLY)
+    with pytest.raises(FileFailure, match="standard input: Is a directory"):
+        read_from(folder)
+
+
+def test_an_unnamed_file_is_made_where_there_is_room_and_leaves_no_name(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    descriptor = spool.unnamed_file()
+    spool.write_all(descriptor, b"x")
+    assert os.listdir(tmp_path) == []
+    os.close(descriptor)
+    monkeypatch.setenv("TMPDIR", "/nonexistent")
+    os.close(spool.unnamed_file())
+
+
+def test_a_full_disk_is_temporary_and_says_what_to_do():
+    full = os.open("/dev/full", os.O_WRONLY)
+    with pytest.raises(SpoolFailure, match="No space left on device") as caught:
+        spool.write_all(full, b"x")
+    os.close(full)
+    assert caught.value.temporary
+    assert "TMPDIR" in caught.value.hint
