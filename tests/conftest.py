@@ -80,15 +80,15 @@ sys.addaudithook(_watch)
 
 def _open_files() -> dict[int, str]:
     found = {}
-    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - twice around every test: the cheapest calls there are
+    for name in os.listdir("/proc/self/fd"):
         with contextlib.suppress(OSError):
-            found[int(name)] = os.readlink(f"/proc/self/fd/{name}")  # noqa: PTH115 - the same
+            found[int(name)] = os.readlink(f"/proc/self/fd/{name}")
     return found
 
 
 def _children() -> set[int]:
     found: set[int] = set()
-    for task in os.listdir("/proc/self/task"):  # noqa: PTH208 - the same
+    for task in os.listdir("/proc/self/task"):
         with contextlib.suppress(OSError):
             found.update(int(pid) for pid in Path(f"/proc/self/task/{task}/children").read_text().split())
     return found

@@ -43,7 +43,11 @@ def test_tls_and_a_password(implicit, mechanism):
     assert sink.mails[0].tls == "TLSv1.3"
 
 
-@pytest.mark.parametrize("method", ["plain", "login", "scram-sha-256"])
+# Debian 13's msmtp 1.8.28 ends with "GNU SASL: Error authenticating user" before its first word, whatever the server.
+SCRAM = pytest.param("scram-sha-256", marks=pytest.mark.releases("bookworm"))
+
+
+@pytest.mark.parametrize("method", ["plain", "login", SCRAM])
 def test_the_c_program_signs_in(method):
     with Sink(users=USERS, tls=certificates.localhost().server_context()) as sink:
         options = [

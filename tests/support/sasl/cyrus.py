@@ -60,7 +60,7 @@ class Library:
         root = debian.bundle("cyrus")
         plugins = Path(f"{debian.library_path(root)}/sasl2")
         if plugins.is_dir():
-            os.environ["SASL_PATH"] = str(plugins)
+            os.environ["SASL_PATH"] = f"{plugins}:/usr/lib/{plugins.parent.name}/sasl2"  # some may be installed
         self.folder = tempfile.TemporaryDirectory(prefix="msmtp-cyrus-")
         self.settings = SETTINGS | {b"sasldb_path": f"{self.folder.name}/users".encode()}
         self.c = debian.library("cyrus", "libsasl2.so.2")
