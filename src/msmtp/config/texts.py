@@ -456,7 +456,7 @@ def option_forms(row: Option) -> list[tuple[str, str]]:
         forms.append(
             (f"-{row.short}", f"[{argument}]" if argument and row.argument == MAY else f" {argument}".rstrip())
         )
-    if row.long and row.argument == MAY:
+    if row.long and row.argument == MAY and argument:
         forms.append((f"--{row.long}", f"[={argument}]"))
     elif row.long:
         value = f"[{argument.strip('()')}]" if may_be_empty else argument
