@@ -216,7 +216,7 @@ def test_zsh_gets_a_specification_of_every_option(home: Path) -> None:
 
 VIM_SAMPLE = {
     "# comment": "Comment",
-    "host mail.example": "Statement String",
+    "host mail.example": "Statement Constant",
     "port 587": "Statement Constant",
     "port no": "Statement Error",
     "port": "Error",
