@@ -41,6 +41,7 @@ server:
   ip-address: 127.0.0.1@53
   username: ""
   chroot: ""
+  zonesdir: "{folder}"
   database: ""
   pidfile: "{folder}/pid"
   xfrdfile: "{folder}/xfrd"

@@ -77,6 +77,68 @@ service auth {{
 }}
 """
 
+# Dovecot 2.4, of Debian 13
+SETTINGS_24 = """
+dovecot_config_version = 2.4.0
+dovecot_storage_version = 2.4.0
+log_path = /dev/stderr
+protocols =
+listen = 127.0.0.1
+ssl = no
+auth_mechanisms = plain login cram-md5 digest-md5 scram-sha-1 scram-sha-256 external oauthbearer xoauth2 gssapi ntlm
+auth_username_chars =
+auth_username_format = %{{user}}
+auth_verbose = yes
+auth_debug = yes
+auth_failure_delay = 0
+auth_ssl_username_from_cert = yes
+auth_krb5_keytab = {folder}/keytab
+auth_gssapi_hostname = "$ALL"
+auth_use_winbind = yes
+auth_winbind_helper_path = {folder}/ntlm_auth
+import_environment {{
+  KRB5_CONFIG = {folder}/krb5.conf
+  KRB5RCACHETYPE = none
+}}
+oauth2 {{
+  introspection_mode = auth
+  introspection_url = http://127.0.0.1:{token_port}/introspect
+  active_attribute = active
+  active_value = true
+  username_attribute = username
+}}
+passdb oauth2 {{
+  mechanisms_filter = oauthbearer xoauth2
+}}
+passdb static {{
+  mechanisms_filter = external ntlm gssapi
+  fields {{
+    nopassword = yes
+  }}
+}}
+passdb passwd-file {{
+  passwd_file_path = {folder}/users
+  default_password_scheme = PLAIN
+}}
+userdb static {{
+  fields {{
+    uid = vmail
+    gid = vmail
+    home = /nonexistent
+  }}
+}}
+service auth {{
+  unix_listener {folder}/auth {{
+    mode = 0666
+  }}
+  inet_listener auth {{
+    listen = 127.0.0.1
+    port = {port}
+  }}
+  user = root
+}}
+"""
+
 OAUTH2 = """
 introspection_mode = auth
 introspection_url = http://127.0.0.1:{port}/introspect
@@ -268,7 +330,8 @@ def service() -> Iterator[Service]:
             (folder / "samba").mkdir()
             (folder / "scratch").mkdir()
             (folder / "users").write_text("".join(f"{user}:{{PLAIN}}{password}\n" for user, password in USERS.items()))
-            write(folder, {"dovecot.conf": SETTINGS, "smb.conf": SAMBA}, {"port": port})
+            settings = SETTINGS if debian.release() == "bookworm" else SETTINGS_24
+            write(folder, {"dovecot.conf": settings, "smb.conf": SAMBA}, {"port": port, "token_port": token_port})
             write(folder, {"oauth2.conf": OAUTH2}, {"port": token_port})
             write(folder, {"ntlm_auth": NTLM_AUTH}, {"user": NTLM_USER, "password": NTLM_PASSWORD})
             (folder / "ntlm_auth").chmod(0o755)
