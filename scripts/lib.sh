@@ -55,17 +55,18 @@ need_venv() {
     "$1" -m venv --clear "$2" || fail "cannot make a virtual environment with $1"
     "$2/bin/python" -m pip install -q --disable-pip-version-check -r "$top/requirements-dev.txt" </dev/null ||
         fail "pip could not install what requirements-dev.txt lists"
-    borrow_gssapi "$2"
+    site=$("$2/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+    printf '%s\n' "$top/src" >"$site/msmtp.pth" # what pip install -e would do, without a build and its files
+    borrow_gssapi "$2" "$site"
     printf '%s\n' "$stamp" >"$2/made-from"
 }
 
-# Let the environment $1 use Debian's build of gssapi, if it fits the interpreter; pip has none that is compiled.
+# Let the environment $1, packages in $2, use Debian's build of gssapi, if it fits; pip has none that is compiled.
 borrow_gssapi() {
     library=/usr/lib/python3/dist-packages/gssapi
     ! "$1/bin/python" -c 'import gssapi' 2>/dev/null || return 0
-    site=$("$1/bin/python" -c 'import sysconfig; print(sysconfig.get_path("platlib"))')
     suffix=$("$1/bin/python" -c 'import sysconfig; print(sysconfig.get_config_var("EXT_SUFFIX"))')
-    [ ! -e "$library/raw/misc$suffix" ] || ln -sf "$library" "$site/gssapi"
+    [ ! -e "$library/raw/misc$suffix" ] || ln -sf "$library" "$2/gssapi"
 }
 
 # Unpack Debian's programs that tests compare with and talk to.
