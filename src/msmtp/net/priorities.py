@@ -11,7 +11,7 @@ a string that restricts less than it says would be worse than none.
 from __future__ import annotations
 
 from msmtp.failures import TlsSetupFailure
-from msmtp.net import _libssl, _openssl
+from msmtp.net import _openssl
 from msmtp.net.binding import KEY_SHARE, SERVER_HELLO, SERVER_KEY_EXCHANGE, extensions
 from msmtp.net.gnutls import UnknownWordError, choose, is_gnutls
 from msmtp.net.suites import GROUPS, split
@@ -113,7 +113,7 @@ def apply(context: Context, text: str, min_dh_prime_bits: int = 0) -> None:
         raise TlsSetupFailure(_words(str(error)), hint=_nearest(error)) from None
     except (ValueError, OSError) as error:
         raise TlsSetupFailure(_words(_openssl.words(error))) from None
-    except NotImplementedError:
+    except (ImportError, NotImplementedError):
         raise TlsSetupFailure(
             _words("this Python cannot restrict the groups, the signatures or the suites of TLS 1.3"),
             hint="leave the words about them out of tls_priorities",
@@ -160,6 +160,10 @@ def _apply(choice: Choice, min_dh_prime_bits: int) -> None:
 
 def _restrict(choice: Choice) -> None:
     """What needs more than Python's own methods."""
+    if not (choice.suites_of_tls1_3 or choice.groups or choice.signatures):
+        return
+    from msmtp.net import _libssl
+
     for names, setter, kind in (
         (choice.suites_of_tls1_3, _libssl.set_suites_of_tls1_3, "suites of TLS 1.3"),
         (choice.groups, _libssl.set_groups, "groups"),

@@ -123,6 +123,11 @@ def _load_trust(settings: TlsSettings, context: Context, trust: Trust, *, preloa
 
 def _load_client_certificate(settings: TlsSettings, context: Context) -> None:
     key_file, cert_file = settings.key_file or settings.cert_file, settings.cert_file
+    if key_file.startswith("pkcs11:") or cert_file.startswith("pkcs11:"):
+        from msmtp.net import pkcs11  # only owners of tokens need it
+
+        pkcs11.load(context, key_file, cert_file, settings.pin)
+        return
     try:
         context.load_cert_chain(cert_file, key_file, settings.pin or _no_password)
     except (OSError, ValueError) as error:

@@ -1,0 +1,67 @@
+"""A Debian 13 below ``.cache``: newer Python, OpenSSL and GnuTLS than this machine's, and a provider for tokens.
+
+Made by debootstrap when first asked for (a minute and a half), kept from then on.  Commands run in it by chroot, in a
+mount namespace of their own, with folders of this machine at the same path.  Needs root, as debootstrap does.
+
+``python3 -m tests.support.trixie`` makes it ahead.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tests.support import debian
+
+FOLDER = debian.CACHE / "trixie" / "host"
+PACKAGES = ("python3", "openssl", "gnutls-bin", "pkcs11-provider", "softhsm2", "p11-kit")
+
+MOUNT = """
+mount -t proc proc "$0/proc"
+for folder in $FOLDERS; do mkdir -p "$0$folder"; mount --bind "$folder" "$0$folder"; done
+exec chroot "$0" "$@"
+"""
+
+
+def root() -> Path:
+    """The folder with the system."""
+    with debian.locked(FOLDER):
+        if not (FOLDER / "complete").exists():
+            shutil.rmtree(FOLDER / "root", ignore_errors=True)
+            packages = ",".join(PACKAGES)
+            command = ["debootstrap", "--variant=minbase", f"--include={packages}", "trixie", FOLDER / "root", mirror()]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            (FOLDER / "complete").touch()
+    return FOLDER / "root"
+
+
+def mirror() -> str:
+    """Where this machine's own packages come from."""
+    for file in (Path("/etc/apt/sources.list"), *Path("/etc/apt/sources.list.d").glob("*")):
+        if file.exists() and (
+            found := re.search(r"^(?:URIs:|deb(?: \[.*?\])?) +(\S+debian/?)\s", file.read_text(), re.MULTILINE)
+        ):
+            return found[1]
+    return "http://deb.debian.org/debian"
+
+
+def run(
+    command: Sequence[str | Path], folders: Sequence[Path] = (), environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command in it; ``folders`` of this machine are there, too."""
+    path = "/usr/sbin:/usr/bin:/sbin:/bin"
+    return subprocess.run(
+        ["unshare", "--mount", "sh", "-e", "-c", MOUNT, root(), *command],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+        env={"PATH": path, "FOLDERS": " ".join(map(str, folders)), "LC_ALL": "C.UTF-8", **(environment or {})},
+    )
+
+
+if __name__ == "__main__":
+    print(root())
