@@ -191,6 +191,10 @@ class AuthRefusedFailure(Failure, exit_code=EX_NOPERM):
     """The server refused the user name or password."""
 
 
+class PasswordFailure(Failure, exit_code=EX_UNAVAILABLE):
+    """Authentication needs a user name or a password, and nobody and nothing here has it."""
+
+
 class SandboxFailure(Failure, exit_code=EX_OSERR):
     """The process could not give up its rights as asked."""
 
