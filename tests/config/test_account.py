@@ -232,6 +232,13 @@ def test_patterns_of_an_option_are_replaced_too_but_not_those_of_a_mail(monkeypa
     assert chosen("--read-envelope-from", author="%U@x").from_ == "%U@x"
 
 
+def test_patterns_of_a_sender_that_somebody_else_names_are_not_replaced() -> None:
+    line = command_line.parse(["msmtp", "--host=x", "to@there.example"])
+    line.sender, line.literal_sender = "%U@x", True
+    account = choose(line, reader.Configuration(), mail_sender=lambda: None, canonical_name=str)
+    assert account.from_ == "%U@x"
+
+
 def test_the_author_of_the_mail_can_be_its_sender() -> None:
     assert chosen("", "host x\nfrom %F", author="joe@here.example").from_ == "joe@here.example"
     assert chosen("", "host x\nfrom b-%F", author="a%H@x").from_ == "b-a%H@x"

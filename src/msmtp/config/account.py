@@ -289,7 +289,7 @@ def _settle_sender(
     said = account.from_ or ""
     if sender is not None and (account.allow_from_override or (is_pattern(said) and matches(said, sender))):
         account.from_ = sender
-        if line.read_envelope_from:
+        if line.read_envelope_from or line.literal_sender:
             return  # the author of the mail does not write our configuration: a % stays a %
     elif is_pattern(said) and account.file and not line.pretend:
         hint = f"'from {said}' is a pattern: say which address to use with --from or --read-envelope-from"

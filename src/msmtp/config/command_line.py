@@ -38,7 +38,8 @@ class CommandLine:
     bt, bv and q.  ``settings`` are the values for the account's attributes (:class:`~msmtp.config.account.Account`) but
     the envelope-from address, which is ``sender``: None if not given, '' for the null sender.  ``account`` and ``file``
     are None if not given.  ``rmqs`` and ``configure`` are the arguments of these options, ``envelope_id`` that of -V,
-    ``queue_interval`` that of -q ('' for once).  ``program`` is the name to begin messages with.
+    ``queue_interval`` that of -q ('' for once).  ``program`` is the name to begin messages with.  ``literal_sender`` is
+    for who takes ``sender`` from somebody else than the user: no %U or the like is replaced in it then.
     """
 
     __slots__ = (
@@ -47,6 +48,7 @@ class CommandLine:
         "debug",
         "envelope_id",
         "file",
+        "literal_sender",
         "mode",
         "operation",
         "pretend",
@@ -68,6 +70,7 @@ class CommandLine:
         self.recipients: list[str] = []
         self.settings: dict[str, object] = {}
         self.sender: str | None = None
+        self.literal_sender = False
         self.account: str | None = None
         self.file: str | None = None
         self.rmqs: str | None = None
