@@ -18,6 +18,13 @@ from msmtp.sandbox.roles import ROLES
 
 # -- GSSAPI
 
+TICKET = """
+import gssapi
+name = gssapi.Name(b"joe", gssapi.NameType.user)
+got = gssapi.raw.acquire_cred_with_password(name, b"secret", mechs=[gssapi.MechType.kerberos], usage="initiate")
+gssapi.raw.store_cred(got.creds, usage="initiate", overwrite=True)
+"""
+
 DIALOGUE = """
 import os, signal, sys
 sys.path.insert(0, {source!r})
@@ -64,7 +71,7 @@ def realm():
                 "KRB5_KTNAME": f"{folder}/keytab",
                 "KRB5RCACHETYPE": "none",
             }
-            subprocess.run(["kinit", "joe"], input=b"secret\n", env=environment, check=True, capture_output=True)
+            subprocess.run([sys.executable, "-c", TICKET], env=environment, check=True, capture_output=True)
             yield environment
     finally:
         shutil.rmtree(folder)
