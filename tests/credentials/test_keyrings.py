@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import pytest
 import secretstorage
+from jeepney.bus_messages import message_bus
+from jeepney.io.blocking import Proxy, open_dbus_connection
 from tests.support.account import Account
 from tests.support.key_ring import KeyRing, key_ring, session_bus
 from tests.support.scripted import Polite, ScriptedServer
@@ -167,6 +170,14 @@ def test_a_bus_without_a_secret_service(tmp_path: Path, monkeypatch: pytest.Monk
     with session_bus(tmp_path, bare=True) as address:
         monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", address)
         assert look("joe") == (None, [])
+
+
+def test_a_service_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keyrings, "ANSWER_SECONDS", 0.3)
+    with session_bus(tmp_path, bare=True) as address, contextlib.closing(open_dbus_connection(address)) as silent:
+        Proxy(message_bus, silent).RequestName("org.freedesktop.secrets")
+        monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", address)
+        assert look("joe") == (None, ["the key ring could not be asked: TimeoutError"])
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,8 @@ SCHEMES = (
     {"user": "{user}", "protocol": "smtp", "server": "{host}"},  # the network schema of old
     {"service": "{host}", "username": "{user}"},  # what ``keyring set HOST USER`` makes
 )
+# How long a service may take to answer; D-Bus libraries commonly wait as long.  Typing a password is not counted.
+ANSWER_SECONDS = 25
 # The service asks for its password in a window.
 DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY")
 
@@ -72,6 +74,8 @@ def _from_secret_service(request: Request, address: str) -> tuple[Secret | None,
         return None, False
     try:
         connection = open_dbus_connection(address)
+        answer = connection.send_and_get_reply
+        connection.send_and_get_reply = lambda message, timeout=None: answer(message, timeout=timeout or ANSWER_SECONDS)
         try:
             add_match_rules(connection)
             if not check_service_availability(connection):

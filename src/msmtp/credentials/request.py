@@ -22,8 +22,12 @@ if TYPE_CHECKING:
         socket: str
         user: str
         auth: str
-        password: Revealing | None
         passwordeval: str
+
+        @property
+        def password(self) -> Revealing | None:
+            """What the command ``password`` said; read-only, so that any class that reveals will do."""
+            ...
 
 
 SYSTEM_FOLDER = "/etc"
