@@ -36,6 +36,10 @@ BUNDLES = {
     "dovecot-gssapi": ("dovecot-core", "dovecot-gssapi"),
     "kerberos": ("krb5-kdc", "krb5-admin-server", "krb5-user"),
     "samba": ("winbind",),
+    "mutt": ("mutt",),
+    "s-nail": ("s-nail",),
+    "bsd-mailx": ("bsd-mailx",),
+    "git-email": ("git-email", "libmailtools-perl"),
 }
 
 # Bundles that only some releases have; tests of the others are not for them (see the marker "releases" in conftest.py).
