@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import socket
 import ssl
+import subprocess
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.support.certificates import Certificate, authority, localhost, new_authority
 from tests.support.handshakes import Server, shake
 
-from msmtp.failures import CertificateFailure, Failure, NetworkFailure, TlsFileFailure, TlsHandshakeFailure
+from msmtp.failures import (
+    CertificateFailure,
+    Failure,
+    NetworkFailure,
+    TlsFileFailure,
+    TlsHandshakeFailure,
+    TlsSetupFailure,
+)
 from msmtp.net.tls import TlsSettings, chain, prepare
 
 HOST = "localhost"
@@ -87,6 +99,27 @@ def test_an_address_is_not_sent_as_a_server_name() -> None:
     context.sni_callback = lambda _session, name, _context: heard.append(name)
     shake(prepare(settings(), "127.0.0.1"), context)
     assert heard == [None]
+
+
+@pytest.mark.parametrize(
+    ("host", "override"), [("bücher.example", ""), ("localhost", "bücher.example"), ("", "bücher.example")]
+)
+def test_names_in_other_letters_are_compared_in_their_ascii_form(host: str, override: str) -> None:
+    certificate = authority().issue("xn--bcher-kva.example")
+    shake(prepare(settings(host_override=override), host), certificate.server_context())
+
+
+def test_a_unix_socket_has_no_host_but_somebody_is_expected() -> None:
+    shake(prepare(settings(host_override="localhost"), ""), localhost().server_context())
+    message = NOT_TRUSTED + "The name in the certificate does not match the expected."
+    assert failure(localhost(), "", host_override="other.example").message == message
+    assert failure(localhost(), "").message == message
+
+
+@pytest.mark.parametrize("host", [".example", "a\0b", "x" * 300])
+def test_what_cannot_be_a_host_is_told(host: str) -> None:
+    with pytest.raises(TlsSetupFailure, match=r"^cannot set host '.*' for TLS session: "):
+        prepare(settings(), host).engine()
 
 
 # -- what is refused
@@ -262,9 +295,94 @@ def test_a_server_that_talks_without_end_while_we_only_write_is_stopped() -> Non
         engine.receive(server.say(b"x" * 16384))
 
 
-def test_a_server_may_not_renegotiate() -> None:
-    tls = prepare(settings(), HOST)
-    assert tls.context.options & 1 << 30
+class Pumped:
+    """An engine over a real socket, as the stream drives it."""
+
+    def __init__(self, port: int, **changes: object) -> None:
+        self.engine = prepare(settings(**changes), HOST).engine()
+        self.socket = socket.create_connection(("127.0.0.1", port), 10)
+        while not self.engine.handshake():
+            self.socket.sendall(self.engine.outgoing())
+            self.engine.receive(self.socket.recv(65536))
+
+    def say(self, data: bytes) -> None:
+        self.socket.sendall(self.engine.encrypt(data))
+
+    def hear(self) -> bytes:
+        while (text := self.engine.plaintext(1000)) is None:
+            self.socket.sendall(self.engine.outgoing())
+            self.engine.receive(self.socket.recv(65536))
+        return text
+
+    def close(self) -> None:
+        self.engine.close()
+        self.socket.close()
+
+
+@contextlib.contextmanager
+def s_server(*arguments: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """openssl s_server with its commands on standard input; what the client says comes out of standard output."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    certificate = ["-cert", str(localhost().chain), "-key", str(localhost().key)]
+    command = ["openssl", "s_server", "-accept", f"127.0.0.1:{port}", *certificate, *arguments]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT, bufsize=0) as process:
+        try:
+            assert process.stdout is not None
+            while b"ACCEPT" not in process.stdout.readline():
+                pass
+            yield process, port
+        finally:
+            process.kill()
+
+
+def command(process: subprocess.Popen[bytes], word: bytes) -> None:
+    """A command of s_server, or text to send; it takes one a read."""
+    assert process.stdin is not None
+    process.stdin.write(word + b"\n")
+    time.sleep(0.2)
+
+
+def wait_for(process: subprocess.Popen[bytes], sign: bytes) -> None:
+    assert process.stdout is not None
+    while sign not in (line := process.stdout.readline()):
+        assert line, "the server is gone"
+
+
+def test_a_server_that_changes_its_keys_is_followed() -> None:
+    with s_server("-tls1_3") as (process, port):
+        client = Pumped(port)
+        client.say(b"one\n")
+        wait_for(process, b"one")
+        command(process, b"K")  # a key update that wants ours
+        command(process, b"hello")
+        assert client.hear() == b"hello\n"
+        client.say(b"two\n")
+        wait_for(process, b"two")
+        client.close()
+
+
+def test_a_server_that_wants_to_renegotiate_is_told_no() -> None:
+    with s_server("-tls1_2") as (process, port):
+        client = Pumped(port)
+        client.say(b"one\n")
+        wait_for(process, b"one")
+        command(process, b"R")
+        with pytest.raises(NetworkFailure, match=r"^cannot read from TLS connection: "):
+            client.hear()
+        client.close()
+
+
+def test_a_server_that_asks_for_a_certificate_afterwards_gets_none() -> None:
+    with s_server("-tls1_3") as (process, port):
+        client = Pumped(port)
+        client.say(b"one\n")
+        wait_for(process, b"one")
+        command(process, b"c")  # post-handshake authentication, which we did not offer
+        command(process, b"hello")
+        assert client.hear() == b"hello\n"
+        client.close()
 
 
 # -- files

@@ -18,11 +18,12 @@ does not tell.
 
 from __future__ import annotations
 
-from msmtp.failures import Failure, NetworkFailure, TlsFileFailure, TlsHandshakeFailure
+from msmtp.failures import Failure, NetworkFailure, TlsFileFailure, TlsHandshakeFailure, TlsSetupFailure
 from msmtp.net import _openssl, verdict
 from msmtp.net._digest import digest
 from msmtp.net._openssl import MemoryBIO, SSLCertVerificationError, SSLError, SSLWantReadError, SSLZeroReturnError
 from msmtp.net.certificate import Certificate, matches
+from msmtp.net.resolve import ascii_name
 from msmtp.net.trust import SYSTEM, Trust
 
 TYPE_CHECKING = False
@@ -84,11 +85,13 @@ class TlsSettings:
 
 
 def prepare(settings: TlsSettings, host: str, *, preload: bool = False) -> Tls:
-    """Read the files and set OpenSSL up for sessions with ``host`` (a name in ASCII or an IP address).
+    """Read the files and set OpenSSL up for sessions with ``host``, a name or an IP address.
 
+    ``host`` may be empty (a unix socket) if ``host_override`` names whom to expect.
     ``preload``: no file can be opened during the handshake, read all of them now.
     TlsFileFailure, TlsSetupFailure.
     """
+    host = ascii_name(host.rstrip("."))
     context = _openssl.new_context()
     if settings.priorities or settings.min_dh_prime_bits:
         from msmtp.net import priorities
@@ -100,7 +103,7 @@ def prepare(settings: TlsSettings, host: str, *, preload: bool = False) -> Tls:
         context.verify_mode = _openssl.CERT_NONE
     else:
         context.verify_flags |= _openssl.VERIFY_PARTIAL_CHAIN
-        context.check_hostname = not settings.host_override
+        context.check_hostname = bool(host) and not settings.host_override
         _load_trust(settings, context, trust, preload=preload)
     if settings.cert_file:
         _load_client_certificate(settings, context)
@@ -109,7 +112,7 @@ def prepare(settings: TlsSettings, host: str, *, preload: bool = False) -> Tls:
         from msmtp.net.binding import KeyLog
 
         log = KeyLog(context)
-    return Tls(settings, host.rstrip("."), context, trust, log)
+    return Tls(settings, host, context, trust, log)
 
 
 def _load_trust(settings: TlsSettings, context: Context, trust: Trust, *, preload: bool) -> None:
@@ -146,18 +149,25 @@ def _no_password() -> bytes:
 class Tls:
     """A prepared TLS session."""
 
-    __slots__ = ("context", "host", "log", "settings", "trust")
+    __slots__ = ("context", "expected", "host", "log", "settings", "trust")
 
     def __init__(self, settings: TlsSettings, host: str, context: Context, trust: Trust, log: KeyLog | None) -> None:
         self.settings = settings
         self.host = host
+        self.expected = ascii_name(settings.host_override)
         self.context = context
         self.trust = trust
         self.log = log
 
     def engine(self) -> Engine:
-        """A new engine, before its handshake."""
-        return Engine(self)
+        """A new engine, before its handshake.  TlsSetupFailure: the host cannot be the name of one."""
+        try:
+            return Engine(self)
+        except (SSLError, ValueError, TypeError) as error:
+            reason = _openssl.words(error)
+            raise TlsSetupFailure(
+                f"cannot set host {self.host!a} for TLS session: {reason}", hint="check host"
+            ) from None
 
     def paths(self) -> list[str]:
         """The directories in which OpenSSL must be able to open files while it shakes hands."""
@@ -231,8 +241,8 @@ class Engine:
         if settings.certcheck and settings.fingerprint:
             if digest(raw, len(settings.fingerprint)) != settings.fingerprint:
                 raise verdict.wrong_fingerprint(raw, settings.fingerprint)
-        elif settings.certcheck and settings.host_override and not matches(Certificate(raw), settings.host_override):
-            raise verdict.wrong_host(raw, settings.host_override)
+        elif settings.certcheck and not self.tls.context.check_hostname and not _is_for(raw, self.tls.expected):
+            raise verdict.wrong_host(raw, self.tls.expected)
         info = TlsInfo(self._session, raw, self.messages, self._bind())
         if settings.min_dh_prime_bits:
             from msmtp.net.priorities import prime_bits  # loaded since prepare()
@@ -315,6 +325,14 @@ def chain(message: bytes) -> list[bytes]:
             return []
         found.append(message[start:end])
     return found
+
+
+def _is_for(raw: bytes, host: str) -> bool:
+    """Whether a certificate (DER), which OpenSSL has accepted, names this host."""
+    try:
+        return matches(Certificate(raw), host)
+    except ValueError:
+        return False
 
 
 class TlsInfo:
