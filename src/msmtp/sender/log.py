@@ -88,6 +88,8 @@ class Log:
 
     def open_file(self, path: str) -> None:
         """Open the log file for appending; a problem is kept for the end."""
+        import fcntl  # noqa: F401 - for lock(): not every Python has it built in, and the sandbox keeps files away
+
         try:
             self.descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError as error:
