@@ -349,7 +349,7 @@ def test_a_refused_starttls_leaves_the_session_in_the_clear_and_says_so():
 
 @pytest.mark.parametrize("reply", [b"250 hi\r\n", b"354 go\r\n", b"334 \r\n"])
 def test_a_greeting_is_220_or_a_refusal(reply):
-    with pytest.raises(ProtocolFailure, match=r"the server sent an invalid reply to \(greeting\): "):
+    with pytest.raises(ProtocolFailure, match=r"the server sent an invalid reply to greeting: "):
         list(ClientConnection().receive(reply))
 
 
@@ -370,7 +370,7 @@ def test_an_answer_that_cannot_be_one_is_a_protocol_failure(state, step, reply):
     say(client, step)
     with pytest.raises(ProtocolFailure) as caught:
         list(client.receive(reply + b"\r\n"))
-    assert caught.value.message == f"the server sent an invalid reply to {step.decode()}: {reply.decode()}"
+    assert caught.value.message == f"the server sent an invalid reply to {step.decode().strip('()')}: {reply.decode()}"
     assert caught.value.server == (reply.decode(),)
     assert client.state == t.CLOSED
 

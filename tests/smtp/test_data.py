@@ -248,8 +248,11 @@ BLOCK = 65536
 
 
 @pytest.mark.parametrize("line_end", [b"\r\n", b"\n"])
-def test_blocks_pass_at_more_than_300_mib_a_second(line_end):
-    """A pace that no loop over lines or octets reaches; the best of several rounds, since the machine is shared."""
+def test_blocks_pass_faster_than_any_loop_over_lines(line_end):
+    """Measured on an idle machine: 500 to 4,800 MiB/s with Debian's Python 3.11, 330 at least with others.
+
+    Asked for is what a busy one still gives; a loop over lines gives 20 to 60, one over octets 5.
+    """
     block = ((b"x" * 70 + line_end) * 1000)[:BLOCK]
     stuffer, chunker, unstuffer, unchunker = Stuffer(), Chunker(), Unstuffer(data_line=1000), Unchunker()
     steps = {
@@ -260,7 +263,7 @@ def test_blocks_pass_at_more_than_300_mib_a_second(line_end):
     }
     for name, step in steps.items():
         best = min(_seconds(step, block) for _ in range(20))
-        assert 20 * BLOCK / best / 2**20 > 300, name
+        assert 20 * BLOCK / best / 2**20 > 120, name
 
 
 def _seconds(step, block):

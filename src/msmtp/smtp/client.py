@@ -257,7 +257,7 @@ class ClientConnection:
         state = after(self.state, entry.command.step, reply.code)
         if state is None:
             raise ProtocolFailure(
-                f"the server sent an invalid reply to {entry.command.step.decode()}: {quoted(reply.raw_lines()[0])}",
+                f"the server sent an invalid reply to {entry.command.step.decode().strip('()')}: {quoted(reply.raw_lines()[0])}",
                 server=reply.printable(),
             )
         if not entry.recipients:

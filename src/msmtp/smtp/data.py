@@ -27,6 +27,16 @@ LONG_LINE = "long line"
 TOO_BIG = "too big"
 
 
+def _without_pairs(block: bytes) -> bytes:
+    """Make each CRLF a LF.
+
+    To delete one octet is up to ten times as fast as to replace two; so that is done where every CR has its LF, and
+    counting the pairs says whether they have.
+    """
+    text = block.replace(b"\r", b"")
+    return text if len(block) - len(text) == block.count(b"\r\n") else block.replace(b"\r\n", b"\n")
+
+
 class _LineEnds:
     """Any line ends in, LF out; a bare CR becomes a space.  A CR at the end of a block waits for the next."""
 
@@ -42,7 +52,7 @@ class _LineEnds:
         if self.held:
             block = block[:-1]
         if b"\r" in block:
-            block = block.replace(b"\r\n", b"\n").replace(b"\r", b" ")
+            block = _without_pairs(block).replace(b"\r", b" ")
         return block
 
 
@@ -114,13 +124,13 @@ class _Inspector:
 
     def _pass(self, block: bytes, unstuff: bool) -> bytes:
         """Give CRLF text for a block that does not end between CR and LF."""
-        text = block.replace(b"\r\n", b"\n")
+        text = _without_pairs(block)
         if b"\r" in text:
             self._note(BARE_CR)
         if b"\0" in text:
             self._note(NUL)
         pairs = len(block) - len(text)
-        bare = text.count(b"\n") != pairs
+        bare = len(text) - len(text.replace(b"\n", b"")) != pairs  # faster than to count them
         self.bare_lf |= bare
         if unstuff and b"\n." in text:
             block = text.replace(b"\n.", b"\n").replace(b"\n", b"\r\n")

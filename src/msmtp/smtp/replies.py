@@ -144,5 +144,5 @@ class ReplyParser:
 
 def invalid_reply(line: bytes, reason: str = "") -> ProtocolFailure:
     """Make the failure for something that is no reply; it quotes what came, escaped and cut."""
-    shown = f"the server sent an invalid reply: {quoted(line)}"
+    shown = f"the server sent an invalid reply: {quoted(line) or 'an empty line'}"
     return ProtocolFailure(f"{shown} ({reason})" if reason else shown)
