@@ -38,7 +38,7 @@ def test_a_reply_is_its_code_and_its_texts(lines, code, texts):
     ("lines", "words"),
     [
         ((b"hello",), "the server sent an invalid reply: hello"),
-        ((b"",), "the server sent an invalid reply: "),
+        ((b"",), "the server sent an invalid reply: an empty line"),
         ((b"25",), "the server sent an invalid reply: 25"),
         ((b"2x0 a",), "the server sent an invalid reply: 2x0 a"),
         ((b"2\xb20 a",), r"the server sent an invalid reply: 2\xb20 a"),

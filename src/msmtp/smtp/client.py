@@ -256,8 +256,9 @@ class ClientConnection:
         recipient = self._next_recipient(entry)
         state = after(self.state, entry.command.step, reply.code)
         if state is None:
+            name = entry.command.step.decode().strip("()")
             raise ProtocolFailure(
-                f"the server sent an invalid reply to {entry.command.step.decode().strip('()')}: {quoted(reply.raw_lines()[0])}",
+                f"the server sent an invalid reply to {name}: {quoted(reply.raw_lines()[0])}",
                 server=reply.printable(),
             )
         if not entry.recipients:
