@@ -36,8 +36,8 @@ def unfolded(field: bytes) -> str:
         (b'"Doe" Joe"', b'From: "\\"Doe\\" Joe\\"" <a@b.example>\n'),
         (b'"Joe\\"', b'From: "\\"Joe\\\\\\"" <a@b.example>\n'),
         (b'"', b'From: "\\"" <a@b.example>\n'),
-        ("Jörg".encode(), b"From: =?utf-8?b?SsO2cmc=?= <a@b.example>\n"),
-        (b"J\xf6rg", b"From: =?utf-8?b?SsO2cmc=?= <a@b.example>\n"),
+        ("Jörg".encode(), b"From: =?utf-8?B?SsO2cmc=?= <a@b.example>\n"),
+        (b"J\xf6rg", b"From: =?utf-8?B?SsO2cmc=?= <a@b.example>\n"),
     ],
 )
 def test_a_full_name_becomes_a_phrase(name: bytes, field: bytes) -> None:
@@ -62,9 +62,9 @@ def test_another_reader_gets_the_name_back(name: str) -> None:
 @given(NAMES)
 def test_encoded_words_keep_to_their_lengths(name: str) -> None:
     for line in from_field(b"a@b.example", name.encode()).split(b"\n"):
-        for word in re.findall(rb"=\?utf-8\?b\?[^?]*\?=", line):
+        for word in re.findall(rb"=\?utf-8\?B\?[^?]*\?=", line):
             assert len(word) <= 75
-        if b"=?utf-8?b?" in line:
+        if b"=?utf-8?B?" in line:
             assert len(line) <= 76 or b"<" in line
 
 

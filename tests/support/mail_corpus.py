@@ -502,7 +502,7 @@ MAILS = [
         ["-F", "Jöe", "r@x"],
         FROM,
         (b"s@x.example", [b"r@x"], b"From: J\xc3\xb6e <s@x.example>\nSubject: x\n\nb\n"),
-        ours=(b"s@x.example", [b"r@x"], b"From: =?utf-8?b?SsO2ZQ==?= <s@x.example>\nSubject: x\n\nb\n"),
+        ours=(b"s@x.example", [b"r@x"], b"From: =?utf-8?B?SsO2ZQ==?= <s@x.example>\nSubject: x\n\nb\n"),
         why="encoded words, whatever the locale",
     ),
     Mail(
@@ -521,7 +521,7 @@ MAILS = [
         ours=(
             b"s@x.example",
             [b"r@x"],
-            b"From: =?utf-8?b?eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4?=\n =?utf-8?b?eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4?=\n =?utf-8?b?eHh4eHh4eHh4eHh4eHh4eA==?= <s@x.example>\nSubject: x\n\nb\n",
+            b"From: =?utf-8?B?eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4?=\n =?utf-8?B?eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4?=\n =?utf-8?B?eHh4eHh4eHh4eHh4eHh4eA==?= <s@x.example>\nSubject: x\n\nb\n",
         ),
         why="too long for a line",
     ),

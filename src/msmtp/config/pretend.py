@@ -41,7 +41,7 @@ def show(row: Option, account: Account) -> str:
     if row.attribute == "timeout":
         return f"{value} seconds" if value else "off"
     if row.kind == "secret":
-        return "*" if value else NOT_SET
+        return "*" if value or (account.passwordeval and account.auth) else NOT_SET
     if row.attribute == "proxy_port":
         return str(value)
     if isinstance(value, bool):

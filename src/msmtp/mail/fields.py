@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 WEEKDAYS = (b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat", b"Sun")
 MONTHS = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec")
 # RFC 2047, 2: an encoded-word has at most 75 characters, its line 76.  Octets of text: 56 characters of base64 beside
-# "From: =?utf-8?b?" and "?=".
+# "From: =?utf-8?B?" and "?=".
 ENCODED_WORD_TEXT = 42
 # RFC 5322, 2.1.1: a line should have no more than 78 characters.
 LINE = 78
@@ -71,7 +71,7 @@ def _encoded_words(name: bytes) -> bytes:
         if len(words[-1]) + len(octets) > ENCODED_WORD_TEXT:
             words.append(b"")
         words[-1] += octets
-    return b"\n ".join(b"=?utf-8?b?" + b2a_base64(word, newline=False) + b"?=" for word in words)
+    return b"\n ".join(b"=?utf-8?B?" + b2a_base64(word, newline=False) + b"?=" for word in words)
 
 
 def to_field(recipients: Iterable[bytes]) -> bytes:

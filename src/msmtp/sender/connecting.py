@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 NONCE_OCTETS = 18  # 144 bits, and base64 without padding
 PKCS11 = "pkcs11:"
+DOMAIN = "localhost"  # what EHLO says if the account says nothing: it must say something (RFC 5321, 4.1.1.1)
 
 
 class Connector:
@@ -44,6 +45,7 @@ class Connector:
         "authenticates",
         "before_sandbox",
         "debug",
+        "domain",
         "preparing",
         "secret",
         "session",
@@ -58,6 +60,7 @@ class Connector:
         self.debug = debug
         self.authenticates = authenticates and bool(account.auth)
         self.before_sandbox = before_sandbox
+        self.domain = b""
         self.secret: Secret | None = None
         self.tls: Tls | None = None
         self.session: Session | None = None
@@ -99,6 +102,7 @@ class Connector:
 
     def prepare(self) -> None:
         """Fetch, load and open everything that will be out of reach later."""
+        self.domain = ascii_name(self.account.domain or DOMAIN).encode()
         if self.authenticates:
             if accounts.needs_secret(self.account):
                 self.secret = accounts.secret_of(self.account)
@@ -122,14 +126,13 @@ class Connector:
 
     def open(self, session: Session) -> None:
         """Greeting, EHLO, TLS, authentication."""
-        domain = ascii_name(self.account.domain).encode()
         if self.tls and not self.account.tls_starttls:
             session.stream.start_tls(self.tls)
         session.greet()
-        session.hello(domain)
+        session.hello(self.domain)
         try:
             if self.tls and self.account.tls_starttls:
-                session.start_tls(self.tls, domain)
+                session.start_tls(self.tls, self.domain)
             if self.authenticates:
                 self.authenticate(session)
         except (UnsupportedFailure, UnsendableFailure):

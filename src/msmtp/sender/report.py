@@ -8,7 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from msmtp.failures import Failure
 
-CONTROL = {number: "?" for number in (*range(32), 127, *range(0x80, 0xA0)) if number != ord("\t")}
+CONTROL = dict.fromkeys((*range(32), 127, *range(0x80, 0xA0)), "?")
 
 
 class Reporter:

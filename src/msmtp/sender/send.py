@@ -40,19 +40,20 @@ def send(line: CommandLine, reporter: Reporter) -> int:
         raise envelope.nobody()
     source = Source()
     account = accounts.settle(line, reporter, source.author)
-    if line.pretend or line.debug:
-        accounts.print_settings(account, line)
     if line.pretend:
-        return pretend(account)
+        return pretend(account, line)
+    if line.debug:
+        accounts.print_settings(account, line)
     mail = source.mail()
     letter = envelope.compose(mail, account, envelope.addressed(line, account, mail))
     return Sending(line, reporter, account, letter).run()
 
 
-def pretend(account: Account) -> int:
-    """The rest of --pretend: the password command is run, to see whether it works; nothing is sent."""
+def pretend(account: Account, line: CommandLine) -> int:
+    """--pretend: the password command is run, to see whether it works, and the settings are shown; nothing is sent."""
     if account.passwordeval and accounts.needs_secret(account):
         accounts.secret_of(account)
+    accounts.print_settings(account, line)
     return EX_OK
 
 

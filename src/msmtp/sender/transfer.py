@@ -171,7 +171,7 @@ class Transfer:
                 failure = refusal("rcpt", event.reply, text(event.command.address))
                 self.refused.append(Refusal(event.command.address, failure))
         if self.refused and not (self.partial and len(self.refused) < len(self.envelope.recipients)):
-            raise worst(self.refused)
+            raise decisive(self.refused, partial=self.partial)
 
     def expect_go_ahead(self, reply: Reply) -> None:
         """Raise unless the server wants the mail now."""
@@ -238,9 +238,13 @@ class Transfer:
         return Delivery(self.logged_size, None, self.refused)
 
 
-def worst(refused: list[Refusal]) -> Failure:
-    """The failure that stands for all: the first that a later try may cure, else the first."""
+def decisive(refused: list[Refusal], *, partial: bool) -> Failure:
+    """The refusal that stands for all, when nobody gets the mail.
+
+    A mail that goes to all or to nobody is as lost as the recipient who is refused for good, however often it is tried;
+    with ``partial`` a later try serves those who were only deferred.
+    """
     for refusal_ in refused:
-        if refusal_.failure.temporary:
+        if refusal_.failure.temporary == partial:
             return refusal_.failure
     return refused[0].failure
