@@ -6,7 +6,7 @@ which valid word is nearest to the one that was written.
 
 from __future__ import annotations
 
-from msmtp.config.options import COMMANDS, HIDDEN, OPTIONS
+from msmtp.config.options import HIDDEN, OPTIONS
 from msmtp.failures import ConfigFailure, UsageFailure
 
 TYPE_CHECKING = False
@@ -68,7 +68,7 @@ def _join(*parts: str) -> str:
 def unknown_command(file: str, number: int, word: str) -> ConfigFailure:
     """``word`` stands where a command should."""
     command, equals, _ = word.partition("=")
-    if equals and command.encode() in COMMANDS:
+    if equals and any(row.command == command for row in OPTIONS if row.command):
         hint = f"write a blank between the command and its argument: {command} ..."
     else:
         hint = nearest(word, (row.command for row in OPTIONS if row.command and row.note != HIDDEN))

@@ -83,14 +83,15 @@ TEXTS: dict[str, Text] = {
         "- `-bm` sends a mail; this is what happens anyway.\n"
         "- `-bs` speaks SMTP on standard input and output, and sends each mail as it is accepted.\n"
         "- `-bp` shows the queue, which is always empty. The name mailq means the same.\n"
-        "- `-bi` has nothing to do, as aliases files are read when they are needed. The name newaliases means the "
-        "same.\n"
+        "- `-bi` checks the aliases file; it is read afresh for each mail, so nothing is to be made of it. The name "
+        "newaliases means the same.\n"
         "- `-bd`, `-bt` and `-bv` are understood but not available; the message says what to use in their place.",
     ),
     "-q": Text(
         "interval",
         "run the queue, of which there is none",
-        "Run the queue, once or every so often. As there is no queue there is nothing to do.",
+        "Run the queue once. As there is no queue there is nothing to do. With an interval, say that nobody stays to "
+        "do it.",
     ),
     "--file": Text(
         "filename",
