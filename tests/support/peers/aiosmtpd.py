@@ -44,10 +44,12 @@ class Keeper:
             self.count += 1
             new = self.folder / f"{self.count:06}"
             new.write_bytes(
-                f"{envelope.mail_from or ''}\n{recipient}\n".encode() + bytes(envelope.original_content or b"")
+                f"{(envelope.mail_from or '').strip('<>')}\n{recipient}\n".encode()
+                + bytes(envelope.original_content or b"")
             )
             new.rename(new.with_suffix(".mail"))
-        return "250 2.0.0 kept"
+        answers = len(envelope.rcpt_tos) if isinstance(server, LMTP) else 1
+        return "\r\n".join(["250 2.0.0 kept"] * answers)
 
 
 def authenticate(server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: object) -> AuthResult:

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from tests.support.peers.base import DOMAIN, PASSWORD, SIZE_LIMIT, USER, Peer, daemon, kept, peer_folder
 from tests.support.processes import free_port
 
-MECHANISMS = ("PLAIN", "LOGIN", "CRAM-MD5", "NTLM")
+# Its NTLM is version 1 only, which the library behind our NTLM does not speak; so it is not tried here.
+MECHANISMS = ("PLAIN", "LOGIN", "CRAM-MD5")
 
 SETTINGS = """
 primary_hostname = exim.{domain}
@@ -77,11 +78,6 @@ cram:
   driver = cram_md5
   public_name = CRAM-MD5
   server_secret = ${{if eq{{$auth1}}{{{user}}}{{{password}}}fail}}
-  server_set_id = $auth1
-ntlm:
-  driver = spa
-  public_name = NTLM
-  server_password = ${{if eq{{$auth1}}{{{user}}}{{{password}}}fail}}
   server_set_id = $auth1
 """
 

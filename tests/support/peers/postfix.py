@@ -62,7 +62,7 @@ anvil unix - - n - 1 anvil
 scache unix - - n - 1 scache
 postlog unix-dgram n - n - 1 postlogd
 keep unix - n n - - pipe
-  user=vmail argv={folder}/keep {folder}/kept ${{sender}} ${{recipient}}
+  user=vmail null_sender= argv={folder}/keep {folder}/kept ${{sender}} ${{recipient}}
 """
 
 PREPARE = """
