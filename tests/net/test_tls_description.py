@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.name import _ASN1Type
 from cryptography.x509.oid import NameOID, ObjectIdentifier
+from tests.support.certificates import localhost
 from tests.support.handshakes import shake
 from tests.support.scripted import Polite, ScriptedServer
 from tests.support.upstream import run_upstream
@@ -185,6 +186,13 @@ def test_what_is_no_certificate_still_has_fingerprints() -> None:
     told = certificate(b"junk")
     assert told[1].startswith("    Not readable: a DER element")
     assert told[-2].startswith("        SHA256: ")
+
+
+@pytest.mark.parametrize("locale", ["C", "xx_XX.UTF-8", ""])
+def test_a_locale_that_is_not_there_is_no_trouble(locale: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LC_ALL", locale)
+    told = certificate(localhost().der())
+    assert told[6] == "        Activation time: Sat Jan  1 00:00:00 2000"
 
 
 class Bare:

@@ -17,6 +17,7 @@ from tests.support.handshakes import Server, shake
 
 from msmtp.failures import (
     CertificateFailure,
+    ConfigFailure,
     Failure,
     NetworkFailure,
     TlsFileFailure,
@@ -439,6 +440,35 @@ def test_a_key_that_does_not_fit_its_certificate_is_refused_with_both_names() ->
     assert str(other.key) in caught.value.message
     assert str(localhost().chain) in caught.value.message
     assert caught.value.exit_code == 66
+
+
+@pytest.mark.parametrize("pin", [b"open sesame", b"wrong", None])
+def test_an_encrypted_key_is_opened_with_the_password(pin: bytes | None, tmp_path: Path) -> None:
+    ours, key = authority().issue("me.example"), tmp_path / "key.pem"
+    command = ["openssl", "pkcs8", "-topk8", "-in", ours.key, "-out", key, "-passout", "pass:open sesame"]
+    subprocess.run(command, check=True)
+    wanted = settings(cert_file=str(ours.chain), key_file=str(key), pin=(lambda: pin) if pin else None)
+    if pin == b"open sesame":
+        prepare(wanted, HOST)
+    else:
+        with pytest.raises(TlsFileFailure, match=r"^cannot set X509 key file .* and/or X509 cert file ") as caught:
+            prepare(wanted, HOST)
+        assert "wrong" not in caught.value.message + caught.value.hint
+
+
+def test_a_password_that_cannot_be_had_says_so_itself(tmp_path: Path) -> None:
+    def nowhere() -> bytes:
+        raise ConfigFailure("no password")
+
+    key = tmp_path / "key.pem"
+    command = ["openssl", "pkcs8", "-topk8", "-in", localhost().key, "-out", key, "-passout", "pass:x"]
+    subprocess.run(command, check=True)
+    with pytest.raises(ConfigFailure, match="no password"):
+        prepare(settings(cert_file=str(localhost().chain), key_file=str(key), pin=nowhere), HOST)
+
+
+def test_one_file_may_hold_the_certificate_and_the_key() -> None:
+    prepare(settings(cert_file=str(localhost().both)), HOST)
 
 
 # -- hostile certificates

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import os
 import ssl
@@ -232,6 +233,37 @@ def test_the_words_of_a_name_are_found_however_it_is_spelt(text: str) -> None:
         assert sorted(found) == sorted({word.encode() for word in text.lower().split()})
 
 
+def test_a_damaged_certificate_among_many_is_told_when_it_matters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trust, "LARGE", 0)
+    file = tmp_path / "trust.pem"
+    damaged = bytearray(ROOT.der)
+    damaged[4] ^= 1
+    body = base64.encodebytes(bytes(damaged)).decode()
+    file.write_text(f"-----BEGIN CERTIFICATE-----\n{body}-----END CERTIFICATE-----\n")
+    with pytest.raises(TlsFileFailure, match=f"^cannot set X509 trust file {file} for TLS session: "):
+        shake(prepare(TlsSettings(trust_file=str(file)), "localhost"), DIRECT.context(tmp_path))
+
+
+def test_a_compressed_certificate_message_loads_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """RFC 8879: OpenSSL 3.2 and newer may agree on it; its content is not for us to read."""
+    monkeypatch.setattr(trust, "LARGE", 0)
+    file = tmp_path / "trust.pem"
+    file.write_bytes(ROOT.pem + OTHER.pem)
+    tls = prepare(TlsSettings(trust_file=str(file)), "localhost")
+    tls.engine()._observe("read", 25, b"\x19\0\0\0")
+    assert tls.context.cert_store_stats()["x509"] == 2
+
+
+def test_a_file_of_revocation_lists_is_no_trust_file(tmp_path: Path) -> None:
+    builder = x509.CertificateRevocationListBuilder().issuer_name(ROOT.subject).last_update(NOW).next_update(NOW + DAY)
+    file = tmp_path / "trust.pem"
+    file.write_bytes(builder.sign(ROOT.key, hashes.SHA256()).public_bytes(Encoding.PEM))
+    with pytest.raises(TlsFileFailure, match="no certificate in PEM format in it"):
+        prepare(TlsSettings(trust_file=str(file)), "localhost")
+
+
 # -- system
 
 
@@ -244,6 +276,8 @@ def hashed(tmp_path: Path) -> Path:
     (elsewhere / "ours.crt").write_bytes(authority().file.read_bytes())
     (folder / "ours.pem").symlink_to("../share/ours.crt")
     subprocess.run(["openssl", "rehash", folder], check=True, stderr=subprocess.DEVNULL)
+    (folder / "README").write_text("neither a link nor a certificate")
+    (folder / "0123abcd.0").symlink_to("gone.pem")
     return folder
 
 

@@ -183,7 +183,7 @@ class Engine:
         self.tls = tls
         self.info: TlsInfo | None = None
         self.messages: dict[int, bytes] = {}
-        self.trouble: Exception | None = None
+        self.trouble: Failure | None = None
         self._ended = False
         self._incoming = MemoryBIO()
         self._outgoing = MemoryBIO()
@@ -209,7 +209,7 @@ class Engine:
         self.info = self._judge()
         return True
 
-    def _failed(self, failure: Failure) -> Exception:
+    def _failed(self, failure: Failure) -> Failure:
         """What to raise: what went wrong while a message was looked at, or else ``failure``."""
         if self.tls.log is not None:
             self.tls.log.close(self.tls.context)
@@ -225,8 +225,8 @@ class Engine:
                 self.tls.trust.add(self.tls.context, chain(message))
             elif kind == COMPRESSED_CERTIFICATE:
                 self.tls.trust.add(self.tls.context, [])
-        except Exception as error:  # noqa: BLE001 - nothing may be raised through OpenSSL; handshake() raises it
-            self.trouble = error
+        except Failure as failure:  # not to be raised through OpenSSL; handshake() raises it
+            self.trouble = failure
 
     def _untrusted(self, error: SSLCertVerificationError) -> Failure:
         certificates = chain(self.messages.get(CERTIFICATE, b""))

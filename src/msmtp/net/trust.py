@@ -108,13 +108,15 @@ def read_bundle(data: bytes) -> Bundle | None:
 class Trust:
     """The authorities of one account, on their way into a context.
 
-    ``bundle``: what waits for the server's certificates.  ``directory``: what OpenSSL reads during the handshake.
+    ``bundle``: what waits for the server's certificates, ``path`` where it came from.  ``directory``: what OpenSSL
+    reads during the handshake.
     """
 
-    __slots__ = ("bundle", "directory")
+    __slots__ = ("bundle", "directory", "path")
 
     def __init__(self) -> None:
         self.bundle: Bundle | None = None
+        self.path = ""
         self.directory = ""
 
     def load_file(self, context: Context, path: str) -> None:
@@ -126,7 +128,7 @@ class Trust:
         if BEGIN not in data:
             raise _unusable(path, "no certificate in PEM format in it")
         if len(data) >= LARGE and _openssl.PRIVATE and (bundle := read_bundle(data)):
-            self.bundle = bundle
+            self.bundle, self.path = bundle, path
             return
         try:
             context.load_verify_locations(path)
@@ -144,6 +146,7 @@ class Trust:
         if bundle:
             self.load_file(context, bundle)
         elif directory and preload:
+            self.path = directory
             self.bundle = Bundle([raw for place in directory.split(":") for raw in _hashed(place)])
 
     def load_crl(self, context: Context, path: str) -> None:
@@ -163,12 +166,16 @@ class Trust:
         context.verify_flags |= _openssl.VERIFY_CRL_CHECK_LEAF if lists == 1 else _openssl.VERIFY_CRL_CHECK_CHAIN
 
     def add(self, context: Context, chain: list[bytes]) -> None:
-        """Give OpenSSL what it may ask for when it verifies ``chain``; no chain: everything."""
+        """Give OpenSSL what it may ask for when it verifies ``chain``; no chain: everything.  TlsFileFailure."""
         if self.bundle is None:
             return
         certificates = self.bundle.relevant(chain) if chain else self.bundle.certificates
-        if certificates:
+        if not certificates:
+            return
+        try:
             context.load_verify_locations(None, None, b"".join(certificates))
+        except (OSError, ValueError) as error:
+            raise _unusable(self.path, _openssl.words(error)) from None
 
     def paths(self) -> list[str]:
         """The directories that OpenSSL opens files in during the handshake, those behind symbolic links included."""
