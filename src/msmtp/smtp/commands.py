@@ -10,6 +10,8 @@ the null sender), and what AUTH carries stands without its base64.
 
 from __future__ import annotations
 
+from binascii import b2a_base64  # here, since a sandboxed process can import nothing any more when AUTH comes
+
 from msmtp.failures import CommandFailure
 from msmtp.smtp.limits import DEFAULT_LIMITS, Limits
 from msmtp.smtp.lines import quoted
@@ -343,8 +345,6 @@ UNASKED = Marker(b"(nothing)")
 
 
 def _base64(data: bytes) -> bytes:
-    from binascii import b2a_base64
-
     return b2a_base64(data, newline=False)
 
 

@@ -10,6 +10,8 @@ the first line whether the server announced it or not; the text is left as it ca
 
 from __future__ import annotations
 
+from binascii import a2b_base64
+
 from msmtp.failures import ProtocolFailure
 from msmtp.smtp.limits import DEFAULT_LIMITS, Limits
 from msmtp.smtp.lines import quoted
@@ -96,8 +98,6 @@ def enhanced_code(code: int, text: bytes) -> tuple[int, int, int] | None:
 
 def from_base64(text: bytes) -> bytes:
     """Decode base64 with all its padding and nothing else in it (RFC 4954, 4).  Raises ValueError."""
-    from binascii import a2b_base64
-
     # Before CPython 3.13 the strict mode lets a complete text have more padding.
     if len(text) % 4 or text.endswith(b"==="):
         raise ValueError("not base64")

@@ -5,6 +5,8 @@ A greeting, the reply to a hello, 334 and 354 carry no enhanced code (RFC 2034, 
 
 from __future__ import annotations
 
+from binascii import b2a_base64
+
 from msmtp.smtp.replies import Reply
 
 REPLIES: dict[str, Reply] = {
@@ -78,6 +80,4 @@ def greeting(domain: bytes, protocol: str = "smtp") -> Reply:
 
 def challenge(data: bytes = b"") -> Reply:
     """Give the 334 that asks an authenticating client for more; RFC 4954, 4."""
-    from binascii import b2a_base64
-
     return Reply(334, (b2a_base64(data, newline=False),))
