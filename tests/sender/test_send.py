@@ -182,9 +182,10 @@ def test_lmtp_has_an_outcome_for_each_recipient(tmp_path):
         text = account(server.port, "protocol lmtp")
         run = msmtp(tmp_path, text, "a@example.net", "b@example.net", "c@example.net")
     assert run.code == 75
-    assert run.err.splitlines()[:4] == [
+    assert run.err.splitlines()[:5] == [
         "msmtp: the server refuses to send the mail to b@example.net",
         "msmtp: LMTP server message: 550 5.1.1 two",
+        "msmtp: there is no such mailbox: check the address",
         "msmtp: the server refuses to send the mail to c@example.net",
         "msmtp: LMTP server message: 452 4.2.2 three",
     ]

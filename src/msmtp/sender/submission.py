@@ -132,6 +132,7 @@ class Submission:
         line = self.line
         line.mode = "sendmail"
         line.sender = os.fsdecode(transaction.mail.sender)
+        line.literal_sender = True  # a client's address is no place for %H
         line.recipients = [os.fsdecode(command.recipient) for command in transaction.recipients]
         line.read_recipients = line.read_envelope_from = False
         try:
