@@ -149,12 +149,18 @@ def _run(command: list[str], folder: Path | None = None) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Fetch the bundles named, or all; with --check only say whether all are there (0) or not (1)."""
+    """Fetch the bundles named, or all and the Debian 13; with --check only say whether all are there (0) or not (1)."""
+    from tests.support import trixie
+
     if arguments == ["--check"]:
-        return int(not all((CACHE / release() / name / "complete").exists() for name in here()))
+        there = all((CACHE / release() / name / "complete").exists() for name in here())
+        return int(not (there and (os.geteuid() or trixie.is_there())))
     for name in arguments or here():
-        bundle(name)
         print(f"   {name}", file=sys.stderr, flush=True)
+        bundle(name)
+    if not arguments and not os.geteuid():
+        print("   a Debian 13 (takes a minute)", file=sys.stderr, flush=True)
+        trixie.root()
     return 0
 
 

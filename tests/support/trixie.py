@@ -26,10 +26,15 @@ exec chroot "$0" "$@"
 """
 
 
+def is_there() -> bool:
+    """Whether it has been made."""
+    return (FOLDER / "complete").exists()
+
+
 def root() -> Path:
     """The folder with the system."""
     with debian.locked(FOLDER):
-        if not (FOLDER / "complete").exists():
+        if not is_there():
             shutil.rmtree(FOLDER / "root", ignore_errors=True)
             packages = ",".join(PACKAGES)
             command = ["debootstrap", "--variant=minbase", f"--include={packages}", "trixie", FOLDER / "root", mirror()]
