@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from tests.support import certificates
 from tests.support.scripted import Polite, ScriptedServer
 from tests.support.sending import MAIL, account, configuration
 
@@ -90,3 +91,35 @@ def test_the_harness_would_notice(tmp_path):
         command = [sys.executable, "-I", "-c", source, "-C", str(rc), "--sandbox=off", "x@example.net"]
         done = subprocess.run(command, input=MAIL, capture_output=True, check=False)
     assert b"outcome allowed\n" in done.stdout
+
+
+NO_LANDLOCK = """
+import pyseccomp
+_filter = pyseccomp.SyscallFilter(pyseccomp.ALLOW)
+_filter.add_rule(pyseccomp.ERRNO(38), "landlock_create_ruleset")
+_filter.load()
+"""
+
+
+@pytest.mark.parametrize("prelude", ["", NO_LANDLOCK], ids=["landlock", "no landlock"])
+def test_a_hashed_directory_of_authorities_works_and_nothing_beside_it_can_be_read(tmp_path, prelude):
+    """Without Landlock the directory is read before the sandbox, for then no file at all may be opened in it."""
+    issued = certificates.localhost()
+    trusted = tmp_path / "authorities"
+    trusted.mkdir()
+    (trusted / "authority.pem").write_bytes(issued.authority.read_bytes())
+    subprocess.run(["openssl", "rehash", trusted], check=True)
+    with ScriptedServer(Polite(starttls=True)) as server:
+        rc = configuration(tmp_path, account(server.port, "tls on"))
+        source = prelude + HARNESS.format(attempt=FORBIDDEN["read a file"])
+        done = subprocess.run(
+            [sys.executable, "-I", "-c", source, "-C", str(rc), "x@example.net"],
+            input=MAIL,
+            capture_output=True,
+            check=False,
+            timeout=60,
+            env={**os.environ, "SSL_CERT_DIR": str(trusted), "SSL_CERT_FILE": ""},
+        )
+    assert done.returncode == 0, done.stderr
+    assert b"outcome EACCES\n" in done.stdout
+    assert len(server.sessions[0].mails) == 1

@@ -201,6 +201,14 @@ def expanded(paths: Sequence[str]) -> Iterator[str]:
                 yield place.rpartition("/")[0] if after == FOLDER else before + place + after
 
 
+def holds_files() -> bool:
+    """Whether this kernel can keep all files but some out of reach (Landlock); if not, read before what is read later."""
+    try:
+        return landlock.version(Library()) > 0
+    except (OSError, ImportError):
+        return False
+
+
 def pin_time_zone() -> None:
     """Have the C library read the time zone now, and not look for its file again.
 

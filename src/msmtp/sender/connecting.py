@@ -203,7 +203,7 @@ def prepare_tls(account: Account, pin: Callable[[], bytes]) -> Tls:
         channel_binding_wanted=account.auth == "on" or account.auth.endswith("-plus"),
         pin=pin,
     )
-    return prepare(settings, ascii_name(account.host))
+    return prepare(settings, ascii_name(account.host), preload=not sandbox.holds_files())
 
 
 def role_of(account: Account) -> str:
