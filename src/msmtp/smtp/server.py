@@ -15,8 +15,8 @@ Strict about framing:
 * A command that must stand last in its group (EHLO, AUTH, DATA, STARTTLS, QUIT and kin) has nothing behind it before it
   is answered; neither has the connection itself before the greeting.  Octets that come all the same were written by
   somebody who did not wait for this server: 554 and the end, and the command is not carried out.  After the content
-  another group may follow at once: RFC 2920, 3.1, allows it in so many words, and Postfix sends its QUIT there; a
-  server that closed on it would get the same mail again and again.
+  another group may follow at once: RFC 2920, 3.1, allows it in so many words, its section 4 shows a QUIT there, and
+  clients do it; a server that closed on it would get the same mail again and again.
 * A chunk that cannot be taken is read and thrown away before it is refused (RFC 3030, 2); BDAT where CHUNKING is not
   offered, or without a size, is fatal.
 * A command with a control character in it is fatal, and so is one that is too long.  A bare LF ends a command unless
