@@ -202,7 +202,7 @@ def expanded(paths: Sequence[str]) -> Iterator[str]:
 
 
 def holds_files() -> bool:
-    """Whether this kernel can keep all files but some out of reach (Landlock); if not, read before what is read later."""
+    """Whether this kernel can keep all files but some out of reach (Landlock); where not, files are read ahead."""
     try:
         return landlock.version(Library()) > 0
     except (OSError, ImportError):
