@@ -139,9 +139,9 @@ TRANSITIONS: dict[str, dict[bytes, Row]] = {
 # RFC 2920, 3.1: a 354 to a DATA that has no recipient asks for a lone dot.
 OVERTAKEN: dict[bytes, str] = {b"DATA": DATA}
 
-# RFC 2920, 3.1: these may stand anywhere in a group of commands; (content) may begin one.  RFC 3030, 4.2, shows chunks in
-# a group; its section 2 has the replies to RCPT read before the first of them, which saves the client a useless chunk and
-# is of no use to the server: Postfix and Exim, for two, take envelope and chunks in one group.
+# RFC 2920, 3.1: these may stand anywhere in a group of commands; (content) may begin one.  RFC 3030, 4.2, shows chunks
+# in a group; its section 2 has the replies to RCPT read before the first of them, which saves the client a useless
+# chunk and is of no use to the server: Postfix, Exim and Dovecot take envelope and chunks in one group.
 # All others stand last, "unless otherwise specified by the extensions that define the commands".
 ANYWHERE_IN_GROUP = frozenset((b"MAIL", b"RCPT", b"RSET", b"BDAT", BDAT_LAST, CONTENT))
 
