@@ -144,7 +144,10 @@ class Session:
                 raise ProtocolFailure(f"authentication failed (method {text(mechanism.name)})")
             reply = self.answer(mechanism, reply)
         if reply.code != AUTHENTICATED:
-            raise refusal("auth", reply, text(mechanism.name))
+            failure = refusal("auth", reply, text(mechanism.name))
+            if mechanism.detail:  # why, in the server's words, in a challenge that came before this reply
+                failure.server += (f"{CHALLENGE} {mechanism.detail}",)
+            raise failure
         mechanism.finished()
 
     def answer(self, mechanism: Mechanism, reply: Reply) -> Reply:

@@ -172,7 +172,7 @@ udp_preference_limit = 1
 default_ccache_name = FILE:{folder}/cache
 [realms]
 {realm} = {{
-  kdc = 127.0.0.1:{port}
+  kdc = {host}:{port}
 }}
 [domain_realm]
 localhost = {realm}
@@ -181,7 +181,7 @@ KDC = """
 [kdcdefaults]
 kdc_ports = ""
 kdc_tcp_ports = {port}
-kdc_tcp_listen = 127.0.0.1:{port}
+kdc_tcp_listen = {host}:{port}
 kdc_listen = ""
 [realms]
 {realm} = {{
@@ -308,24 +308,27 @@ def write(folder: Path, files: Mapping[str, str], values: Mapping[str, object]) 
 
 
 @contextlib.contextmanager
-def kerberos(folder: Path) -> Iterator[None]:
-    """A realm with the user joe and the services smtp and imap on localhost; its files are made in ``folder``."""
-    port = free_port()
+def kerberos(folder: Path, host: str = "127.0.0.1", port: int = 0) -> Iterator[None]:
+    """A realm with the user joe and the services smtp and imap on localhost; its files are made in ``folder``.
+
+    ``host``, ``port``: where its centre answers; 0: anywhere.
+    """
+    port = port or free_port()
     (folder / "kdc").mkdir()
     (folder / "kdc.scratch").mkdir()
-    write(folder, {"krb5.conf": KRB5, "kdc.conf": KDC, "kdc.sh": KDC_SCRIPT}, {"port": port})
+    write(folder, {"krb5.conf": KRB5, "kdc.conf": KDC, "kdc.sh": KDC_SCRIPT}, {"host": host, "port": port})
     command = in_view([debian.bundle("kerberos")], folder / "kdc.scratch", ["sh", folder / "kdc.sh"])
-    with Daemon(command, ready=listens(port), log=folder / "kdc.log", kill_child=True):
+    with Daemon(command, ready=listens(port, host), log=folder / "kdc.log", kill_child=True):
         yield
 
 
 @contextlib.contextmanager
-def service() -> Iterator[Service]:
-    """Dovecot's authentication service, a realm, Samba's helper, a token server."""
+def service(kdc: tuple[str, int] = ("127.0.0.1", 0)) -> Iterator[Service]:
+    """Dovecot's authentication service, a realm, Samba's helper, a token server; ``kdc``: see :func:`kerberos`."""
     folder = Path(tempfile.mkdtemp(prefix="msmtp-sasl-"))
     folder.chmod(0o755)
     try:
-        with kerberos(folder), token_server() as token_port:
+        with kerberos(folder, *kdc), token_server() as token_port:
             port = free_port()
             (folder / "samba").mkdir()
             (folder / "scratch").mkdir()
