@@ -75,7 +75,7 @@ def test_smtplib():
         assert client.noop()[0] == 250
         options = ["BODY=8BITMIME", "RET=HDRS", "ENVID=a+2Bb"]
         client.sendmail("a@b.example", ["c@d.example", "e@f.example"], CONTENT, options, ["NOTIFY=NEVER"])
-        client.sendmail("ä@b.example", ["ö@d.example"], "Subject: ü\n\n.ü\n".encode(), ["SMTPUTF8", "BODY=8BITMIME"])
+        client.sendmail("ä@b.example", ["ö@d.example"], "Subject: ü\n\n.ü\r\n".encode(), ["SMTPUTF8", "BODY=8BITMIME"])
         with pytest.raises(smtplib.SMTPRecipientsRefused):
             client.sendmail("a@b.example", ["not an address @ at all"], CONTENT)
     assert [(mail.sender, recipients, content) for mail, recipients, content in listener.mails] == [
