@@ -4,6 +4,11 @@
 # Debian packages come from debian-packages.txt: root gets them by apt, a user is told what to install (exit 69).
 # Python packages come from requirements-dev.txt, by the pip of a virtual environment, from where pip is set to look.
 
+# The tools keep what they remember in one place.
+export MYPY_CACHE_DIR="$top/.cache/mypy" RUFF_CACHE_DIR="$top/.cache/ruff"
+export HYPOTHESIS_STORAGE_DIRECTORY="$top/.cache/hypothesis"
+pytest_cache=cache_dir=$top/.cache/pytest
+
 progress() { printf '== %s\n' "$*" >&2; }
 fail() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 69; }
 
