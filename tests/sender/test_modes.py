@@ -150,7 +150,7 @@ def test_serverinfo_reports_what_the_server_offers(tmp_path):
         "    PIPELINING:",
         "        Support for command grouping for faster transmission",
         "    SMTPUTF8:",
-        "        Support for internationalized mail addresses",
+        "        Support for Internationalized Email",
         "    ETRN:",
         "        Support for RMQS (Remote Message Queue Starting)",
         "    DSN:",

@@ -74,7 +74,7 @@ class CommandLine:
         self.account: str | None = None
         self.file: str | None = None
         self.rmqs: str | None = None
-        self.configure = ""
+        self.configure: str | None = None
         self.queue_interval: str | None = None
         self.envelope_id: str | None = None
         self.serverinfo = False
@@ -200,7 +200,7 @@ def _settle_mode(line: CommandLine) -> None:
         return
     if line.serverinfo and line.rmqs is not None:
         raise UsageFailure("cannot use both --serverinfo and --rmqs")
-    if line.configure:
+    if line.configure is not None:
         line.mode = "configure"
     elif line.serverinfo:
         line.mode = "serverinfo"

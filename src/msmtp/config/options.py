@@ -43,7 +43,7 @@ _ROWS: tuple[tuple[object, ...], ...] = (
     ("", "debug", "d", "may", "text", "debug", False, True, "general", "", "", "line"),
     ("", "", "v", "none", "nothing", "debug", False, True, "general", "", "", "line"),
 
-    ("", "configure", "", "must", "text", "configure", "", ..., "mode", "", "", "line"),
+    ("", "configure", "", "must", "text", "configure", None, ..., "mode", "", "", "line"),
     ("", "serverinfo", "S", "none", "nothing", "serverinfo", False, True, "mode", "", "", "line"),
     ("", "rmqs", "", "must", "text", "rmqs", None, "", "mode", "", "", "line"),
     ("", "", "b", "must", "text", "operation", "", ..., "mode", "", "", "line"),

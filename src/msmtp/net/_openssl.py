@@ -156,4 +156,5 @@ def words(error: Exception) -> str:
     reason = getattr(error, "reason", None)
     if isinstance(error, SSLError) and isinstance(reason, str):
         return reason.replace("_", " ").lower()
-    return getattr(error, "strerror", None) or str(error.args[-1] if error.args else error)
+    text = getattr(error, "strerror", None) or str(error.args[-1] if error.args else error)
+    return "it is not in PEM format" if text.startswith("[SSL] PEM lib") else text  # the one that has no reason

@@ -119,7 +119,7 @@ class Scram(Mechanism):
         verifier = message.split(b",", 1)[0]
         if not compare_digest(verifier, b"v=" + base64(signature)):
             raise self.failure(
-                "the server's signature is wrong",
+                "the signature of the server is wrong",
                 hint="this may be another server than the one meant: check host and the TLS settings",
             )
         self.proved = True

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-
 from msmtp.config import reader
 from msmtp.config.account import choose
 from msmtp.failures import Failure
+from msmtp.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

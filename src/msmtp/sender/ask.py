@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-
 from msmtp.exits import EX_OK
 from msmtp.failures import Failure
 from msmtp.sender import accounts
 from msmtp.sender.connecting import Connector
 from msmtp.sender.outcome import exit_code
+from msmtp.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 from msmtp.config.reader import user_file
 from msmtp.exits import EX_OK
 from msmtp.failures import RequestRefusedFailure
+from msmtp.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,12 +26,12 @@ def configure(line: CommandLine, _reporter: Reporter) -> int:
     """
     from msmtp.net.srv import submission_service
 
-    address = line.configure
+    address = line.configure or ""
     local, at, domain = address.rpartition("@")
     if not local or not at or not domain or not address.isprintable() or any(mark in address for mark in ' "\\<>'):
         raise RequestRefusedFailure(
-            f"automatic configuration based on SRV records failed: invalid mail address {address}",
-            hint="give it as name@domain.example",
+            "automatic configuration based on SRV records failed: invalid mail address",
+            hint=f"'{address}' has not the form name@domain.example",
         )
     service = submission_service(domain, SECONDS)
     print("\n".join(suggestion(address, local, domain, service)))  # noqa: T201 - what the mode is for

@@ -7,8 +7,6 @@ the first byte that the server wrote.
 
 from __future__ import annotations
 
-import os
-
 from msmtp import sandbox
 from msmtp.failures import UnsendableFailure, UnsupportedFailure
 from msmtp.net.connect import Target, begin
@@ -16,6 +14,7 @@ from msmtp.net.resolve import ascii_name
 from msmtp.sender import accounts
 from msmtp.sender.session import Session
 from msmtp.sender.trace import Trace
+from msmtp.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ class Connector:
 
     ``authenticates``: False in the modes that only ask the server something.  ``before_sandbox`` is called with the
     connected stream, when files can be opened for the last time.  ``preparing`` holds while secrets are fetched and
-    files are read: what fails then was no attempt to send.
+    files are read.
     """
 
     __slots__ = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 
 from msmtp.failures import ConfigFailure, Failure, UnsendableFailure, UsageFailure
@@ -10,6 +9,7 @@ from msmtp.mail import fields, recipients, rewriting
 from msmtp.mail.scan import Scan
 from msmtp.sender.outcome import text
 from msmtp.sender.transfer import Envelope
+from msmtp.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ def check_extensions(letter: Letter, envelope: Envelope, extensions: Extensions)
     hint = "encode the mail (quoted-printable or base64), or set missing_extension to 'send' to send it all the same"
     if letter.utf8_header and not extensions.has(b"SMTPUTF8"):
         raise UnsendableFailure(
-            "the mail's header has UTF-8 in it, but the server does not support SMTPUTF8", hint=hint
+            "the header of the mail has UTF-8 in it, but the server does not support SMTPUTF8", hint=hint
         )
     if envelope.eight_bit and not extensions.has(b"8BITMIME"):
         raise UnsendableFailure("the mail has 8-bit characters, but the server does not support 8BITMIME", hint=hint)

@@ -6,12 +6,12 @@ said, with the line, and changes nothing about the mail.
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 
 from msmtp.exits import EX_OK, name_of
 from msmtp.sender.outcome import reply_lines, text
+from msmtp.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def log_line(  # noqa: PLR0913, PLR0917 - one argument for each thing the line s
 ) -> str:
     """The line, without time: keys and their order as other programs parse them."""
     parts = [
-        f"socket={account.socket}" if account.socket else f"host={account.host}",
+        f"host={account.host}" if account.host else f"socket={account.socket}",
         f"tls={'on' if account.tls else 'off'}",
         f"auth={'on' if account.auth else 'off'}",
     ]

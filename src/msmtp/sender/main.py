@@ -6,7 +6,6 @@ standard error and an exit code.  That no traceback ever reaches a user is this 
 
 from __future__ import annotations
 
-import os
 import sys
 
 from msmtp.config import command_line
@@ -14,6 +13,7 @@ from msmtp.exits import EX_IOERR, EX_OK, EX_OSERR, EX_SOFTWARE, EX_TEMPFAIL
 from msmtp.failures import Failure
 from msmtp.sender import signals
 from msmtp.sender.report import Reporter
+from msmtp.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def finish(code: int) -> NoReturn:
         if code == EX_OK:
             Reporter("msmtp").say(f"cannot write to standard output: {getattr(error, 'strerror', error)}")
             code = EX_IOERR
-    os._exit(code)
+    os._exit(code)  # noqa: SLF001 - os has it under this name
 
 
 def hold_standard_descriptors() -> None:

@@ -6,11 +6,10 @@ that could be missing succeeds; what only a mail server could do is refused in w
 
 from __future__ import annotations
 
-import os
-
 from msmtp.exits import EX_OK
 from msmtp.failures import ConfigFailure, UsageFailure
 from msmtp.sender import accounts
+from msmtp.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 from msmtp.exits import EX_OK
 from msmtp.failures import (
+    ConfigFailure,
     Failure,
     InterruptFailure,
     NetworkFailure,
@@ -20,6 +19,7 @@ from msmtp.sender.log import Log, log_line
 from msmtp.sender.outcome import exit_code
 from msmtp.sender.spool import read_mail
 from msmtp.sender.transfer import Transfer
+from msmtp.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -98,8 +98,8 @@ class Sending:
             delivery = self.deliver()
             failure = delivery.failure()
         except Failure as caught:
-            if self.connector.preparing:  # a password, a key file: nothing was attempted, nothing is logged
-                raise
+            if self.connector.preparing and isinstance(caught, ConfigFailure):
+                raise  # the configuration is wrong, a password command first of all: no attempt, no line in the log
             failure = caught
         signals.ignore()
         if not self.log.opened:

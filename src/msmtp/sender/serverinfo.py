@@ -33,7 +33,7 @@ METHODS = [
 
 PLAIN_TEXTS = {
     b"PIPELINING": "Support for command grouping for faster transmission",
-    b"SMTPUTF8": "Support for internationalized mail addresses",
+    b"SMTPUTF8": "Support for Internationalized Email",
     b"ETRN": "Support for RMQS (Remote Message Queue Starting)",
     b"DSN": "Support for Delivery Status Notifications",
     b"STARTTLS": "Support for TLS encryption via the STARTTLS command",
@@ -45,7 +45,7 @@ def report(session: Session, account: Account, canonical_name: str) -> list[str]
     """All lines of the report on a session that has got as far as its last EHLO."""
     greeting = session.greeting
     lines = [heading(session, account, canonical_name)]
-    if greeting is not None:
+    if greeting is not None and greeting.lines[0]:
         lines.append(f"    {printable(greeting.lines[0])}")
     if session.stream.info.tls is not None:
         from msmtp.net.description import lines as tls_lines
@@ -73,10 +73,15 @@ def capabilities(extensions: Extensions, *, started_tls: bool) -> list[str]:
     """What the server offers, in the order of the table; STARTTLS also when it has done its work and is gone."""
     lines = []
     for row in sorted((row for row in EXTENSIONS if row.shown), key=lambda row: row.shown):
-        if extensions.has(row.keyword) or (row.keyword == b"STARTTLS" and started_tls):
+        if offers(extensions, row.keyword) or (row.keyword == b"STARTTLS" and started_tls):
             key, texts = DESCRIPTIONS.get(row.keyword, plain)(row.keyword, extensions)
             lines += [f"    {key}:", *(f"        {line}" for line in texts)]
     return lines
+
+
+def offers(extensions: Extensions, keyword: bytes) -> bool:
+    """Whether there is something to say of it: a SIZE without a number (RFC 1870, 4) says nothing."""
+    return extensions.size is not None if keyword == b"SIZE" else extensions.has(keyword)
 
 
 def plain(keyword: bytes, _extensions: Extensions) -> tuple[str, list[str]]:
@@ -87,9 +92,7 @@ def plain(keyword: bytes, _extensions: Extensions) -> tuple[str, list[str]]:
 def size(_keyword: bytes, extensions: Extensions) -> tuple[str, list[str]]:
     """The largest mail, in octets and in words."""
     limit = extensions.size
-    if limit is None:
-        return "SIZE", ["Maximum message size is unknown"]
-    if limit == 0:
+    if not limit:
         return "SIZE 0", ["Maximum message size is unlimited"]
     words = f"Maximum message size is {limit} bytes"
     if limit > KIB * KIB:

@@ -10,11 +10,10 @@ pipe.
 
 from __future__ import annotations
 
-import os
-
 from msmtp.failures import FileFailure, SpoolFailure
 from msmtp.mail.header import HeaderReader
 from msmtp.mail.scan import Scan
+from msmtp.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

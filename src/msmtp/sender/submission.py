@@ -7,14 +7,13 @@ server has taken the mail, and the sandbox that the child enters does not end th
 
 from __future__ import annotations
 
-import os
-
 from msmtp.exits import BY_CODE, EX_OK, EX_OSERR, EX_SOFTWARE
 from msmtp.failures import Failure, SpoolFailure, UsageFailure
 from msmtp.sender import spool
 from msmtp.smtp.replies import Reply
 from msmtp.smtp.server import DataFinished, DataReceived, ServerConnection
 from msmtp.smtp.server_replies import REPLIES
+from msmtp.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -119,7 +118,7 @@ class Submission:
                 os.dup2(writing, STANDARD_ERROR)
                 code = self.send_one(transaction)
             finally:
-                os._exit(code)
+                os._exit(code)  # noqa: SLF001 - os has it under this name
         os.close(writing)
         complaint = read_all(reading)
         os.close(reading)
