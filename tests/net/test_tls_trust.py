@@ -285,7 +285,7 @@ def test_the_systems_hashed_directory_is_asked(hashed: Path, monkeypatch: pytest
     monkeypatch.setattr(_openssl, "default_trust", lambda: ("/nowhere", str(hashed)))
     tls = prepare(TlsSettings(), "localhost")
     assert tls.trust.bundle is None
-    assert set(tls.paths()) == {str(hashed), str(hashed.parent / "share")}
+    assert {os.path.realpath(path) for path in tls.paths()} == {str(hashed), str(hashed.parent / "share")}
     shake(tls, localhost().server_context())
 
 

@@ -13,10 +13,9 @@ gives; the one named "default"; what $SMTPSERVER and $EMAIL describe.
 
 from __future__ import annotations
 
-from os import environ, path
-
 from msmtp.config.options import OPTIONS, Hidden
 from msmtp.failures import ConfigFailure, UsageFailure
+from msmtp.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -156,7 +155,7 @@ def build(definition: Definition, overrides: Mapping[str, object]) -> Account:
     for attribute in PATHS:
         name = getattr(account, attribute)
         if name[:1] == "~":
-            setattr(account, attribute, path.expanduser(name))
+            setattr(account, attribute, os.path.expanduser(name))
     return account
 
 
@@ -166,7 +165,7 @@ def choose(
     *,
     mail_sender: Callable[[], str | None],
     canonical_name: Callable[[str], str],
-    environment: Mapping[str, str] = environ,
+    environment: Mapping[str, str] = os.environ,
 ) -> Account:
     """Make the account to use.
 

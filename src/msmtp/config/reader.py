@@ -13,12 +13,10 @@ it works on octets and keeps nothing but the values.
 
 from __future__ import annotations
 
-import os
-from os import environ, path
-
 from msmtp.config.account import Definition, inherit
 from msmtp.config.options import COMMANDS, NEEDED, STRUCTURE
 from msmtp.failures import ConfigFailure, FileFailure, InsecureFileFailure
+from msmtp.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,14 +57,14 @@ class Configuration:
         self.warnings: list[str] = []
 
 
-def user_file(environment: Mapping[str, str] = environ) -> str:
+def user_file(environment: Mapping[str, str] = os.environ) -> str:
     """Name of the user's file: ~/.msmtprc, unless only $XDG_CONFIG_HOME/msmtp/config exists."""
-    home = environment.get("HOME") or path.expanduser("~")
+    home = environment.get("HOME") or os.path.expanduser("~")
     plain = f"{home}/.msmtprc"
-    if path.exists(plain):
+    if os.access(plain, os.F_OK):
         return plain
     modern = f"{environment.get('XDG_CONFIG_HOME') or home + '/.config'}/msmtp/config"
-    return modern if path.exists(modern) else plain
+    return modern if os.access(modern, os.F_OK) else plain
 
 
 def load(

@@ -5,10 +5,9 @@ A text is gone through once, so a % in a value is not looked at again; what is n
 
 from __future__ import annotations
 
-import os
-
 from msmtp.config.reader import SYSTEM_FOLDER
 from msmtp.failures import ConfigFailure
+from msmtp.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -12,12 +12,12 @@ No ``subprocess`` here: its import alone takes longer than the whole of a simple
 from __future__ import annotations
 
 import _signal
-import os
 import select
 import time
 
 from msmtp.credentials.secret import Secret
 from msmtp.failures import ConfigFailure
+from msmtp.system import os
 
 SHELL = "/bin/sh"
 BLOCK = 65536

@@ -11,10 +11,9 @@ that a machine without either pays for a look at the environment.
 
 from __future__ import annotations
 
-import os
-
 from msmtp.credentials.secret import Secret
 from msmtp.failures import Failure
+from msmtp.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -16,9 +16,8 @@ An entry for the host and the user is the one.  Without such an entry, one for t
 
 from __future__ import annotations
 
-import os
-
 from msmtp.credentials.secret import Secret
+from msmtp.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

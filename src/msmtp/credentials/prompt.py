@@ -8,10 +8,10 @@ typed.  Ctrl-Z is switched off while it does not, or the shell would be left wit
 
 from __future__ import annotations
 
-import os
 import termios
 
 from msmtp.credentials.secret import Secret
+from msmtp.system import os
 
 TERMINAL = "/dev/tty"
 LONGEST_LINE = 65536

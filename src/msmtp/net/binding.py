@@ -14,7 +14,8 @@ Loaded before the process gives up its rights; afterwards it needs read() and cl
 from __future__ import annotations
 
 import binascii
-import os
+
+from msmtp.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ share one deadline, whose clock stands still between them.
 from __future__ import annotations
 
 import errno
-import os
 from _socket import AF_UNIX, SOCK_NONBLOCK, SOCK_STREAM
 from _socket import socket as new_socket
 from time import sleep
@@ -18,6 +17,7 @@ from msmtp.net.deadline import Deadline
 from msmtp.net.race import Race
 from msmtp.net.resolve import addresses, ascii_name
 from msmtp.net.stream import Info, Stream
+from msmtp.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

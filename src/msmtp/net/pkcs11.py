@@ -9,11 +9,11 @@ whose body is the key's URI, and asks for the PIN.  The certificate is read from
 from __future__ import annotations
 
 import binascii
-import os
 
 from msmtp.failures import TlsFileFailure
 from msmtp.net._openssl import SSLError, words
 from msmtp.net.certificate import SEQUENCE, UTF8_STRING, VISIBLE_STRING, encode
+from msmtp.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ Importing this file costs 15 ms and, where PySocks is missing, raises ConfigFail
 
 from __future__ import annotations
 
-import os
 import socket as sockets
 from select import POLLIN, poll
 
 from msmtp.failures import ConfigFailure, NetworkFailure, ProxyFailure
+from msmtp.system import os
 
 try:
     import socks

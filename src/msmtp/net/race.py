@@ -7,7 +7,6 @@ once; the first connection that stands wins and the others are closed.  One dead
 from __future__ import annotations
 
 import errno
-import os
 import select
 from _socket import IPPROTO_TCP, SO_ERROR, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET, TCP_NODELAY
 from _socket import socket as new_socket
@@ -16,6 +15,7 @@ from time import monotonic
 
 from msmtp.failures import ConnectFailure, SocketFailure
 from msmtp.net.resolve import numeric
+from msmtp.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

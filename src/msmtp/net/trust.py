@@ -24,11 +24,11 @@ files are named by hashes of their subject (0.1 ms: OpenSSL opens what it needs)
 from __future__ import annotations
 
 import binascii
-import os
 
 from msmtp.failures import TlsFileFailure
 from msmtp.net import _openssl
 from msmtp.net.certificate import BYTE_STRINGS, Certificate, attributes
+from msmtp.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -179,11 +179,10 @@ class Trust:
 
     def paths(self) -> list[str]:
         """The directories that OpenSSL opens files in during the handshake, those behind symbolic links included."""
-        found = {}
+        found = []
         for directory in self.directory.split(":") if self.directory else ():
-            found[os.path.realpath(directory)] = True
-            found.update([(place, True) for place in _targets(directory)])
-        return list(found)
+            found += [directory, *_targets(directory)]
+        return list(dict.fromkeys(found))
 
 
 def _targets(directory: str) -> set[str]:
@@ -196,7 +195,7 @@ def _targets(directory: str) -> set[str]:
             places.add(os.readlink(f"{directory}/{name}").rpartition("/")[0])
         except OSError:  # a file, not a link
             continue
-    return {os.path.realpath(f"{directory}/{place}" if place[:1] != "/" else place) for place in places if place}
+    return {place if place[:1] == "/" else f"{directory}/{place}" for place in places if place}
 
 
 def read_file(path: str) -> bytes:

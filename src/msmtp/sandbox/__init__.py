@@ -17,7 +17,6 @@ Layer 2: the kernel is reached by raw calls (:mod:`msmtp.sandbox.libc`), the fil
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 
@@ -25,6 +24,7 @@ from msmtp.failures import SandboxFailure
 from msmtp.sandbox import landlock
 from msmtp.sandbox.libc import Library, words
 from msmtp.sandbox.roles import FOLDER, NO_FILES, RESOURCES, ROLES, WRITE_FILES
+from msmtp.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

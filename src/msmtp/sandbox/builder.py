@@ -8,10 +8,10 @@ Either binding of the library serves: ``seccomp`` (Debian: python3-seccomp) or `
 
 from __future__ import annotations
 
-import os
 from importlib import import_module
 
 from msmtp.sandbox.syscalls import ALLOW, BLIND, FILTERS, FULL, KILL, PECULIAR
+from msmtp.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

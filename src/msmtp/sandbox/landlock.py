@@ -9,9 +9,8 @@ include/uapi/linux/landlock.h; Documentation/userspace-api/landlock.rst.
 
 from __future__ import annotations
 
-import os
-
 from msmtp.sandbox.libc import words
+from msmtp.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

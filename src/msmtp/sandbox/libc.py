@@ -12,7 +12,8 @@ Arguments are integers (as C int), bytes (as a pointer to them) or None (a null 
 from __future__ import annotations
 
 import sys
-from os import strerror
+
+from msmtp.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class Library:
         result: int = self._function(name)(*arguments)
         if result == -1:
             number = self._errno()
-            raise OSError(number, strerror(number))
+            raise OSError(number, os.strerror(number))
         return result
 
     def counted(self, count: int, data: bytes) -> bytes:
