@@ -6,8 +6,8 @@ The calls themselves are in the built-in module ``posix``, of which ``os`` is th
 
     from msmtp.system import os
 
-and gets ``os`` where that is loaded already, else this module: ``posix``, the few things that ``os`` adds to it and that
-every run uses, and for all others ``os`` itself, loaded when one of them is asked for.
+and gets ``os`` where that is loaded already, else this module: ``posix``, the few things that ``os`` adds to it and
+that every run uses, and for all others ``os`` itself, loaded when one of them is asked for.
 
 It stands for a module of the standard library, so all layers that may use ``os`` may use it, and those that may not,
 not.
