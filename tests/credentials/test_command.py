@@ -104,6 +104,21 @@ def test_a_process_left_behind_is_not_waited_for() -> None:
     assert time.monotonic() - begun < 3
 
 
+def test_a_process_left_behind_that_never_stops_talking_is_not_waited_for() -> None:
+    begun = time.monotonic()
+    assert run("echo secret; yes & sleep 0.3").reveal() == b"secret"
+    assert time.monotonic() - begun < 3
+
+
+def test_what_is_printed_between_two_looks_and_right_before_the_end_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The shell prints and ends after poll() has seen nothing and before waitpid() looks."""
+    wait = os.waitpid
+    monkeypatch.setattr(os, "waitpid", lambda pid, _options: wait(pid, 0))
+    assert run("sleep 0.3; echo secret").reveal() == b"secret"
+
+
 def test_a_slow_command_is_waited_for() -> None:
     assert run("sleep 0.3; echo secret; sleep 0.3").reveal() == b"secret"
 

@@ -11,6 +11,7 @@ from tests.support.certificates import authority, localhost
 from tests.support.handshakes import shake
 
 from msmtp.failures import CertificateFailure
+from msmtp.net import binding
 from msmtp.net.binding import expand_label, extensions
 from msmtp.net.tls import Engine, TlsSettings, prepare
 
@@ -60,6 +61,14 @@ def test_tls_exporter_is_what_openssl_exports(suite: bytes) -> None:
         b"tls-exporter",
         server.export_keying_material(b"EXPORTER-Channel-Binding", 32, b""),
     )
+
+
+def test_where_there_is_no_proc_there_is_no_binding_but_tls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(binding, "DESCRIPTORS", "/nonexistent")
+    engine, _ = shake_with_pyopenssl()
+    assert engine.info is not None
+    assert engine.info.version == "TLSv1.3"
+    assert engine.info.channel_binding is None
 
 
 def test_tls_unique_is_what_the_server_saw() -> None:

@@ -74,19 +74,23 @@ def _start(command: str) -> tuple[int, int]:
 def _read(pid: int, pipe: int) -> tuple[bytearray, int]:
     """Output up to the first line's end and the shell's wait status, once both the shell and its output have ended."""
     output = bytearray()
+    ended = status = 0
     poll = select.poll()
     poll.register(pipe, select.POLLIN)
     while True:
-        if poll.poll(LOOK_MILLISECONDS):
+        if poll.poll(0 if ended else LOOK_MILLISECONDS):
             block = os.read(pipe, BLOCK)
             if not block:
-                return output, os.waitpid(pid, 0)[1]
+                return output, status if ended else os.waitpid(pid, 0)[1]
             if b"\n" not in output and len(output) <= LONGEST_LINE:
                 output += block
-        else:
-            ended, status = os.waitpid(pid, os.WNOHANG)
-            if ended:
+            elif ended:  # whoever still writes was left behind
                 return output, status
+        elif ended:
+            return output, status
+        if not ended:
+            # Even then the pipe may hold what was written since it was last looked at.
+            ended, status = os.waitpid(pid, os.WNOHANG)
 
 
 def _end(pid: int) -> None:

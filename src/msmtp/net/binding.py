@@ -45,18 +45,19 @@ HASHES = {"SHA256": "sha256", "SHA384": "sha384"}
 SERVER_HELLO, SERVER_KEY_EXCHANGE, CERTIFICATE_VERIFY = 2, 12, 15
 EXTENDED_MASTER_SECRET, KEY_SHARE = 0x0017, 0x0033
 
+DESCRIPTORS = "/proc/self/fd"  # what is open, by names that OpenSSL can open
 _LOG_SIZE = 65536
 
 
 class KeyLog:
-    """Where OpenSSL writes the secrets of the coming session."""
+    """Where OpenSSL writes the secrets of the coming session.  OSError: not here (no /proc in a chroot)."""
 
     __slots__ = ("_read_end",)
 
     def __init__(self, context: Context) -> None:
         self._read_end, write_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         try:
-            context.keylog_filename = f"/proc/self/fd/{write_end}"
+            context.keylog_filename = f"{DESCRIPTORS}/{write_end}"
         finally:
             os.close(write_end)  # OpenSSL has opened it anew
 

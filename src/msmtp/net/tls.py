@@ -111,7 +111,10 @@ def prepare(settings: TlsSettings, host: str, *, preload: bool = False) -> Tls:
     if settings.channel_binding_wanted:
         from msmtp.net.binding import KeyLog
 
-        log = KeyLog(context)
+        try:
+            log = KeyLog(context)
+        except OSError:
+            log = None  # then there is no channel binding; who demands one is told so when the mechanism is chosen
     return Tls(settings, host, context, trust, log)
 
 
