@@ -76,5 +76,7 @@ def upstream(server: ScriptedServer, case: Mail) -> Outcome:
     assert done.returncode == 0, done.stderr
     session = server.sessions[before]
     commands = session.transcript.client.split(b"DATA\r\n")[0].split(b"\r\n")
-    sender, *recipients = [line.partition(b":<")[2][:-1] for line in commands if line.startswith((b"MAIL", b"RCPT"))]
+    sender, *recipients = [
+        line.partition(b":<")[2].rpartition(b">")[0] for line in commands if line.startswith((b"MAIL", b"RCPT"))
+    ]
     return sender, recipients, session.mails[0].data.replace(b"\r\n", b"\n")
