@@ -5,11 +5,16 @@ Here they only tell certificates apart; nothing is kept secret by them.
 
 from __future__ import annotations
 
+import sys
+
 try:
-    try:
-        from _sha2 import sha256  # type: ignore[import-not-found,unused-ignore]  # Python 3.12 and newer
-    except ImportError:
-        from _sha256 import sha256  # type: ignore[import-not-found,unused-ignore]  # Python 3.11
+    if sys.version_info >= (
+        3,
+        12,
+    ):  # a module that is not there is looked for in every folder: a tenth of a millisecond
+        from _sha2 import sha256  # type: ignore[import-not-found,unused-ignore]
+    else:
+        from _sha256 import sha256  # type: ignore[import-not-found,unused-ignore]
     from _md5 import md5  # type: ignore[import-not-found,unused-ignore]
     from _sha1 import sha1  # type: ignore[import-not-found,unused-ignore]
 except ImportError:

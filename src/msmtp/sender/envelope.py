@@ -83,9 +83,11 @@ def nobody() -> UsageFailure:
 
 def expand(found: list[bytes], path: str) -> list[bytes]:
     """Replace local recipients by what the aliases file says; it is read only if there is one."""
+    if not path:
+        return found
     from msmtp.mail import aliases
 
-    if not path or all(aliases.is_address(recipient) for recipient in found):
+    if all(aliases.is_address(recipient) for recipient in found):
         return found
     return aliases.parse_aliases(read_file(path), path).expand(found)
 
