@@ -53,17 +53,16 @@ apt_lists() {
 # Make the virtual environment $2 with the interpreter $1 and requirements-dev.txt, unless it is as it should be.
 need_venv() {
     stamp=$("$1" -c 'import sys; print(sys.version, sys.prefix)')$(cat "$top/requirements-dev.txt")
-    if [ -f "$2/made-from" ] && [ "$(cat "$2/made-from")" = "$stamp" ] && "$2/bin/python" -c '' 2>/dev/null; then
-        return 0
+    if ! [ -f "$2/made-from" ] || [ "$(cat "$2/made-from")" != "$stamp" ] || ! "$2/bin/python" -c '' 2>/dev/null; then
+        progress "installing Python packages into ${2#"$top"/}"
+        "$1" -m venv --clear "$2" || fail "cannot make a virtual environment with $1"
+        "$2/bin/python" -m pip install -q --disable-pip-version-check -r "$top/requirements-dev.txt" </dev/null ||
+            fail "pip could not install what requirements-dev.txt lists"
+        printf '%s\n' "$stamp" >"$2/made-from"
     fi
-    progress "installing Python packages into ${2#"$top"/}"
-    "$1" -m venv --clear "$2" || fail "cannot make a virtual environment with $1"
-    "$2/bin/python" -m pip install -q --disable-pip-version-check -r "$top/requirements-dev.txt" </dev/null ||
-        fail "pip could not install what requirements-dev.txt lists"
     site=$("$2/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
     printf '%s\n' "$top/src" >"$site/msmtp.pth" # what pip install -e would do, without a build and its files
     borrow_gssapi "$2" "$site"
-    printf '%s\n' "$stamp" >"$2/made-from"
 }
 
 # Let the environment $1, packages in $2, use Debian's build of gssapi, if it fits; pip has none that is compiled.

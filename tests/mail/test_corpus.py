@@ -51,6 +51,7 @@ def test_a_difference_says_why() -> None:
     assert all(case.why for case in [*ADDRESSES, *MAILS] if case.ours)
 
 
+@pytest.mark.releases("bookworm")  # 1.8.28 of Debian 13 adds no From to a mail with Resent-From; the corpus is 1.8.23's
 def test_the_c_program_does_what_the_corpus_says() -> None:
     """Of another version only what ours does alike is asked: its differences from 1.8.23 are not ours to list."""
     fields = [Mail(to_mail(row.text), ["-t"], OFF, _sent_to(row.text, row.upstream)) for row in ADDRESSES]
