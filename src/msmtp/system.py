@@ -49,7 +49,9 @@ environ = {fsdecode(name): fsdecode(value) for name, value in _environ.items()} 
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - anything that is in os
-    """What is not here is in os."""
+    """What is not here is in os, but for what Python asks any module for (``__path__``, at each import)."""
+    if name.startswith("__"):
+        raise AttributeError(name)
     import os as whole
 
     return getattr(whole, name)

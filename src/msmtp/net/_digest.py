@@ -11,7 +11,7 @@ try:
     if sys.version_info >= (
         3,
         12,
-    ):  # a module that is not there is looked for in every folder: a tenth of a millisecond
+    ):  # to look for a module that is not there takes long
         from _sha2 import sha256  # type: ignore[import-not-found,unused-ignore]
     else:
         from _sha256 import sha256  # type: ignore[import-not-found,unused-ignore]
