@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
 
 import pytest
 from hypothesis import given
@@ -50,14 +51,15 @@ def test_a_long_body_leaves_memory_and_comes_back_whole_and_twice(size):
         file.write(b"A: b\n\n" + body)
         file.seek(0)
         reading, writing = os.pipe()
-        if os.fork() == 0:
-            os.close(reading)
+
+        def write():
             with os.fdopen(writing, "wb") as pipe:
                 pipe.write(b"A: b\n\n" + body)
-            os._exit(0)
-        os.close(writing)
+
+        writer = threading.Thread(target=write)
+        writer.start()
         mails = [spool.read_mail(file.fileno()), spool.read_mail(reading)]
-        os.wait()
+        writer.join()
         for mail in mails:
             assert b"".join(mail.blocks()) == body
             assert b"".join(mail.blocks()) == body

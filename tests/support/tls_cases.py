@@ -26,8 +26,8 @@ def server(chain, key, version=None):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(chain, key)
     if version:
-        context.set_ciphers("ALL:@SECLEVEL=0")
-        context.minimum_version = context.maximum_version = version
+        context.set_ciphers(version if isinstance(version, str) else "ALL:@SECLEVEL=0")
+        context.minimum_version = context.maximum_version = 0x303 if isinstance(version, str) else version
     return context
 
 def talk(context, host, settings):
@@ -79,17 +79,21 @@ AES = "TLSv1.3 TLS_AES_256_GCM_SHA384"
 
 
 def cases(folder: Path) -> dict[str, tuple[list[object], str]]:
-    """Name -> what the script is given, the verdict."""
+    """Name -> what the script is given (a version is a number, or suites of TLS 1.2), the verdict."""
     trusted = {"trust_file": str(authority().file)}
     large = folder / "large.pem"
     large.write_bytes(Path("/etc/ssl/certs/ca-certificates.crt").read_bytes() + authority().file.read_bytes())
     good = [str(localhost().chain), str(localhost().key)]
     old = authority().expired()
     stranger = new_authority().issue()
+    rsa = authority().issue(rsa=True)
+    rsa_good = [str(rsa.chain), str(rsa.key)]
     digest = hashlib.sha256(localhost().der()).hexdigest()
     return {
         "good": ([*good, None, "localhost", trusted], AES),
         "TLS 1.2": ([*good, 0x303, "localhost", trusted], "TLSv1.2 ECDHE-ECDSA-AES256-GCM-SHA384"),
+        "RSA key exchange": ([*rsa_good, "AES128-GCM-SHA256", "localhost", trusted], "TLSv1.2 AES128-GCM-SHA256"),
+        "CBC": ([*rsa_good, "ECDHE-RSA-AES128-SHA", "localhost", trusted], "TLSv1.2 ECDHE-RSA-AES128-SHA"),
         "large file": ([*good, None, "localhost", {"trust_file": str(large)}], AES),
         "an address": ([*good, None, "127.0.0.1", trusted], AES),
         "another host": ([*good, None, "elsewhere.example", trusted], WRONG_NAME),

@@ -94,12 +94,15 @@ VERIFY_CRL_CHECK_LEAF = 0x4
 VERIFY_CRL_CHECK_CHAIN = 0xC
 VERIFY_PARTIAL_CHAIN = 0x80000
 
+# Of a Python that its distributor did not build to use OpenSSL's own suites; it leaves out what old servers need.
+_PYTHONS_OWN_SUITES = getattr(_library, "_DEFAULT_CIPHERS", "").startswith("@SECLEVEL")
+
 _PROTOCOL_TLS_CLIENT = 16
 _CONTENT_HANDSHAKE = 22
 
 
 def new_context() -> Context:
-    """A client's context: verifies the chain and the host name, offers TLS 1.2 and newer.
+    """A client's context: verifies the chain and the host name, offers TLS 1.2 and newer with OpenSSL's suites.
 
     A connection that ends without close_notify counts as an error (distributions differ in that default), and a server
     that wants to renegotiate is told no: nothing of ours needs it.
@@ -108,6 +111,8 @@ def new_context() -> Context:
         context: Context = _library._SSLContext(_PROTOCOL_TLS_CLIENT)  # noqa: SLF001
     else:
         context = _library.SSLContext(_library.PROTOCOL_TLS_CLIENT)
+    if _PYTHONS_OWN_SUITES:
+        context.set_ciphers("DEFAULT")
     context.check_hostname = True
     context.verify_mode = CERT_REQUIRED
     context.minimum_version = TLS1_2
