@@ -92,10 +92,22 @@ def test_closed_standard_streams_are_no_trouble() -> None:
     assert done.stderr == b"2"
 
 
-def test_a_pipeline_may_end_by_sigpipe() -> None:
+def test_a_pipeline_may_end_by_sigpipe(capfd: pytest.CaptureFixture[str]) -> None:
     """Python ignores SIGPIPE, and what a shell starts would inherit that and complain."""
     assert run("trap '' HUP; yes | head -n 1").reveal() == b"y"
     assert run("awk 'BEGIN { while (1) print \"y\" }' | head -n 1").reveal() == b"y"
+    assert capfd.readouterr().err == ""
+
+
+def test_of_endless_output_only_the_first_line_is_kept() -> None:
+    pid, pipe = module._start("yes | head -c 3000000")
+    try:
+        output, status = module._read(pid, pipe)
+    finally:
+        os.close(pipe)
+    assert output.startswith(b"y\n")
+    assert len(output) <= module.BLOCK
+    assert status == 0
 
 
 def test_a_process_left_behind_is_not_waited_for() -> None:

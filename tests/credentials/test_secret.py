@@ -54,3 +54,11 @@ def test_a_secret_that_is_let_go_is_wiped() -> None:
     octets = secret._octets
     del secret
     assert octets == bytearray()
+
+
+def test_wiping_overwrites_the_octets_before_it_lets_them_go() -> None:
+    secret = Secret(b"hunter2")
+    with memoryview(secret._octets) as octets:
+        with pytest.raises(BufferError):  # somebody looks at the buffer, so that it cannot shrink
+            secret.wipe()
+        assert bytes(octets) == bytes(7)
