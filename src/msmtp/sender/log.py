@@ -11,6 +11,7 @@ import time
 
 from msmtp.exits import EX_OK, name_of
 from msmtp.sender.outcome import reply_lines, text
+from msmtp.sender.report import brief, printable
 from msmtp.system import os
 
 TYPE_CHECKING = False
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
 LOCK_SECONDS = 10.0  # how long another msmtp may hold the log
 LOCK_PAUSE = 0.05
 DEFAULT_TIME_FORMAT = "%b %d %H:%M:%S"
-CONTROL = dict.fromkeys((*range(32), 127, *range(0x80, 0xA0)), "?")
-MESSAGE = {**CONTROL, ord("'"): "?"}
+QUOTED = {ord("'"): "?"}
 
 
 def log_line(  # noqa: PLR0913, PLR0917 - one argument for each thing the line says
@@ -54,11 +54,11 @@ def log_line(  # noqa: PLR0913, PLR0917 - one argument for each thing the line s
         said = reply_lines(delivery.reply)
     if said:
         parts.append(f"smtpstatus={said[0][:3]}")
-        parts.append("smtpmsg='" + "\\n".join(line.translate(MESSAGE) for line in said) + "'")
+        parts.append("smtpmsg='" + "\\n".join(line.translate(QUOTED) for line in brief(said)) + "'")
     if failure is not None:
-        parts.append(f"errormsg='{failure.message.translate(MESSAGE)}'")
+        parts.append(f"errormsg='{failure.message.translate(QUOTED)}'")
     parts.append(f"exitcode={name_of(code)}")
-    return " ".join(parts).translate(CONTROL)
+    return printable(" ".join(parts))
 
 
 class Log:

@@ -1,0 +1,51 @@
+"""Standard error and the log: one line each, printable, not without end, whatever a server said."""
+
+from __future__ import annotations
+
+import pytest
+from tests.support.scripted import Polite, ScriptedServer
+from tests.support.sending import account, msmtp
+
+from msmtp.failures import Failure
+from msmtp.sender.report import LONGEST_LINE, LONGEST_REPLY_LINE, MOST_REPLY_LINES, Reporter, printable
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("gr\u00fc\u00dfe \u65e5\u672c", "gr\u00fc\u00dfe \u65e5\u672c"),
+        ("\x1b[2Jall is well\r\n<0>msmtp: sent\0\x7f\x9b", "?[2Jall is well??<0>msmtp: sent???"),
+        ("\u202eder\u2066\u2028\u2029\u200b\ufeff\U000e0041", "?der??????"),
+        ("\udcff", "?"),
+    ],
+)
+def test_what_cannot_be_seen_is_a_question_mark(line, shown):
+    assert printable(line) == shown
+
+
+def test_a_failure_is_told_in_whole_lines_of_bounded_length(capfd):
+    server = tuple(f"550-{'x' * 20000}" for _ in range(200))
+    Reporter("msmtp").failure(Failure("m" * 90000, hint="h\nmsmtp: forged", server=server))
+    lines = capfd.readouterr().err.split("\n")
+    assert lines.pop() == ""
+    assert lines[0] == f"msmtp: {'m' * LONGEST_LINE}..."
+    assert lines[1] == f"msmtp: server message: 550-{'x' * (LONGEST_REPLY_LINE - 4)}..."
+    assert lines[-2:] == [
+        f"msmtp: server message: 550 ... ({200 - MOST_REPLY_LINES} more lines)",
+        "msmtp: h?msmtp: forged",
+    ]
+    assert len(lines) == MOST_REPLY_LINES + 3
+
+
+def test_hostile_text_of_the_server_is_tame_on_standard_error_and_in_the_log(tmp_path):
+    said = b"".join(b"550-\x1b[2J\xe2\x80\xae'%s\xff %%s {0} <0>\r\n" % (b"x" * 5000) for _ in range(100))
+    with ScriptedServer(Polite(replies={"RCPT": said + b"550 no\r\n"})) as server:
+        run = msmtp(tmp_path, account(server.port), "jane@example.net")
+    assert run.code == 65
+    assert all(line.startswith("msmtp: ") and line.isprintable() for line in run.err.split("\n")[:-1])
+    assert "server message: 550-?[2J?'xxx" in run.err
+    assert run.log.count("\n") == 1
+    assert run.log[:-1].isprintable()
+    assert "smtpmsg='550-?[2J??xxx" in run.log
+    assert run.log.endswith("exitcode=EX_DATAERR\n")
+    assert len(run.err) + len(run.log) < 60000
