@@ -28,7 +28,6 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from msmtp.sasl import server as sasl
-from msmtp.smtp.server_replies import REPLIES, challenge
 from msmtp.smtp.commands import Auth, AuthCancel, AuthResponse, Mail, Rcpt
 from msmtp.smtp.server import (
     DEFAULT_OFFERS,
@@ -40,6 +39,7 @@ from msmtp.smtp.server import (
     Event,
     ServerConnection,
 )
+from msmtp.smtp.server_replies import REPLIES, challenge
 from msmtp.smtp.transitions import CLOSED, HANDSHAKE
 
 TYPE_CHECKING = False
@@ -53,7 +53,6 @@ OUTCOMES = {
     sasl.ACCEPTED: REPLIES["authenticated"],
     sasl.REFUSED: REPLIES["auth refused"],
     sasl.MALFORMED: REPLIES["bad base64"],
-    sasl.CANCELLED: REPLIES["auth cancelled"],
 }
 
 

@@ -90,13 +90,26 @@ def wire(text: str | bytes) -> bytes:
     return b"".join(line.encode() + b"\r\n" for line in text.split("\n"))
 
 
-@dataclass
 class Turn:
     """What one side said before the other did. ``side``: "C" or "S"; ``tls``: said under TLS."""
 
-    side: str
-    data: bytes
-    tls: bool = False
+    def __init__(self, side: str, data: bytes, *, tls: bool = False) -> None:
+        self.side = side
+        self.tls = tls
+        self._pieces = [data]  # joined when somebody looks: a mail of a gigabyte has many
+
+    def add(self, data: bytes) -> None:
+        """Say more."""
+        self._pieces.append(data)
+
+    @property
+    def data(self) -> bytes:
+        """All of it."""
+        self._pieces[:] = [b"".join(self._pieces)]
+        return self._pieces[0]
+
+    def __repr__(self) -> str:
+        return f"Turn({self.side!r}, {self.data!r}, tls={self.tls})"
 
 
 @dataclass
@@ -108,9 +121,9 @@ class Transcript:
 
     def add(self, side: str, data: bytes, *, tls: bool) -> None:
         if self.turns and self.turns[-1].side == side and self.turns[-1].tls == tls:
-            self.turns[-1].data += data
+            self.turns[-1].add(data)
         elif data:
-            self.turns.append(Turn(side, data, tls))
+            self.turns.append(Turn(side, data, tls=tls))
 
     @property
     def flights(self) -> int:
@@ -225,7 +238,15 @@ class Session:
         if bytes(self._read_ahead(3)) == b".\r\n":
             self.exactly(3)
             return b""
-        return self._read_until(lambda got: got.find(b"\r\n.\r\n") + 5 if b"\r\n.\r\n" in got else 0)[:-3]
+        seen = 0
+
+        def end(got: bytearray) -> int:
+            nonlocal seen
+            found = got.find(b"\r\n.\r\n", max(0, seen - 4))
+            seen = len(got)
+            return found + 5 if found >= 0 else 0
+
+        return self._read_until(end)[:-3]
 
     def _read_ahead(self, size: int) -> bytes:
         while len(self._input) < size:
