@@ -27,6 +27,19 @@ from msmtp.exits import (
     EX_USAGE,
 )
 
+_LONGEST_CHARACTER = 4  # octets, in UTF-8
+
+
+def shown(octets: bytes, width: int = 80) -> str:
+    r"""Octets from outside for a message to a person: on one line, and nothing that a terminal could obey.
+
+    UTF-8 where it can be printed, the rest escaped (``\x1b``); cut behind ``width`` characters, 0: not at all.
+    """
+    text = octets[: _LONGEST_CHARACTER * (width + 1) if width else None].decode("utf-8", "backslashreplace")
+    if not text.isprintable():
+        text = "".join([sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text])
+    return text if not width or len(text) <= width else text[:width] + "..."
+
 
 class Failure(Exception):  # noqa: N818 - the project's word for it: errors are Python's, failures are the mail's
     """Base of all failures.

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from msmtp.failures import UsageFailure
 from msmtp.mail.header import Field, HeaderReader
-from msmtp.mail.recipients import argument_recipients, header_recipients, header_sender, printable
+from msmtp.mail.recipients import argument_recipients, header_recipients, header_sender
 
 
 def fields(text: bytes) -> list[Field]:
@@ -51,15 +49,3 @@ def test_a_control_character_in_an_argument_is_refused(text: bytes) -> None:
     with pytest.raises(UsageFailure, match="line break") as caught:
         argument_recipients(text)
     assert caught.value.message.isprintable()
-
-
-@given(st.binary(max_size=200))
-def test_what_is_shown_fits_on_a_line(text: bytes) -> None:
-    assert printable(text).isprintable()
-    assert len(printable(text)) <= 4 * 80 + 3
-
-
-def test_long_text_is_cut() -> None:
-    assert printable(b"x" * 80) == "x" * 80
-    assert printable(b"x" * 81) == "x" * 80 + "..."
-    assert printable(b"a\nb\xff\xc3\xa9") == "a\\nb\\xffé"

@@ -6,9 +6,9 @@ from itertools import product
 
 import pytest
 
-from msmtp.failures import MechanismFailure, ProtocolFailure, UnsupportedFailure
-from msmtp.sasl import BY_NAME, MECHANISMS, Credentials, Mechanism, available, check, choose, create, decode, find, load
-from msmtp.sasl.mechanisms import CHALLENGE_LIMIT, LIBRARIES, LIBRARY_MODULES, readable
+from msmtp.failures import MechanismFailure, UnsupportedFailure
+from msmtp.sasl import BY_NAME, MECHANISMS, Credentials, Mechanism, available, check, choose, create, find, load
+from msmtp.sasl.mechanisms import CHALLENGE_LIMIT, LIBRARIES, LIBRARY_MODULES
 
 NONCE = b"fyko+d2lbbFgONRv9qkxdawL"
 ALL = tuple(row.name for row in MECHANISMS)
@@ -228,29 +228,6 @@ def test_secrets_do_not_print(row):
     shown = repr(known) + str(known) + repr(mechanism) + str(mechanism)
     assert "s3cret" not in shown
     assert not hasattr(known, "__dict__")
-
-
-# -- base64
-
-
-@pytest.mark.parametrize(("text", "octets"), [(b"", b""), (b"AA==", b"\0"), (b"VXNlcm5hbWU6", b"Username:")])
-def test_base64_is_decoded(text, octets):
-    assert decode(text) == octets
-
-
-@pytest.mark.parametrize(
-    "text", [b"=", b"A", b"AA=", b"AA==AA==", b"VXNl cm5h", b"ntlm supported", b"AA==\r", b"\xff\x1b"]
-)
-def test_bad_base64_is_refused_and_quoted(text):
-    with pytest.raises(ProtocolFailure, match="challenge is not base64") as caught:
-        decode(text)
-    assert caught.value.message.isprintable()
-    assert caught.value.message.isascii()
-
-
-def test_quotes_are_cut():
-    assert readable(b"x" * 81) == "x" * 80 + "..."
-    assert readable(b"a\r\n\xff") == "a\\r\\n\\xff"
 
 
 # -- imports

@@ -88,6 +88,5 @@ def test_any_error_is_kept_readable_and_short(name, challenge):
     mechanism = create(name, Credentials(b"u", b"t"))
     mechanism.start()
     mechanism.next(challenge)
-    assert mechanism.detail.isascii()
     assert mechanism.detail.isprintable()
-    assert len(mechanism.detail) <= 2003
+    assert len(mechanism.detail) <= 503

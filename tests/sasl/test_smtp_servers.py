@@ -11,7 +11,8 @@ from tests.support.peers.dovecot import dovecot
 from tests.support.peers.exim import exim
 from tests.support.peers.postfix import postfix
 
-from msmtp.sasl import Credentials, check, choose, create, decode
+from msmtp.sasl import Credentials, check, choose, create
+from msmtp.smtp.replies import from_base64
 
 NONCE = b"0123456789abcdef0123456789abcdef"
 ACCEPTED, GO_ON = 235, 334
@@ -38,7 +39,7 @@ def log_in(smtp, mechanism):
     words = [mechanism.name] if initial is None else [mechanism.name, b64encode(initial) or b"="]
     code, text = smtp.docmd("AUTH", b" ".join(words).decode())
     while code == GO_ON:
-        code, text = smtp.docmd(b64encode(mechanism.next(decode(text))).decode())
+        code, text = smtp.docmd(b64encode(mechanism.next(from_base64(text))).decode())
     return code, text
 
 

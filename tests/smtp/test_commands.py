@@ -89,7 +89,7 @@ REFUSED = [
     (Mail(b"a@b", ((b"SIZE", b"1 BODY=7BIT"),)), "the MAIL command cannot be sent: '1 BODY=7BIT' is not one word"),
     (Rcpt(b""), "the RCPT command cannot be sent: the recipient is empty"),
     (Rcpt(b'"a'), "the RCPT command cannot be sent: '\"a' is not an address"),
-    (Rcpt(b'"a\\"> b'), r"""the RCPT command cannot be sent: '"a\\\\"> b' is not an address"""),
+    (Rcpt(b'"a\\"> b'), r"""the RCPT command cannot be sent: '"a\\"> b' is not an address"""),
     (Rcpt(b"<a@b>"), "the RCPT command cannot be sent: '<a@b>' is not an address"),
     (Auth(b"PLAIN AAAA"), "the AUTH command cannot be sent: 'PLAIN AAAA' is not one word"),
     (Noop(b"a\r\nQUIT"), "the NOOP command cannot be sent: a line end or NUL is in it"),
@@ -98,6 +98,7 @@ REFUSED = [
         Rcpt(b"x" * 1300),
         r"the RCPT command cannot be sent: it has 1312 octets, 1280 are allowed",
     ),
+    (Mail(b'""' * 500_000 + b">"), "the MAIL command cannot be sent: it has 1000015 octets, 1280 are allowed"),
     (Auth(b"X", b"secret" * 2000), "the AUTH command cannot be sent: it has 16009 octets, 8190 are allowed"),
     (
         AuthResponse(b"secret" * 2000),

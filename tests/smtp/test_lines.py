@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.chunks import cut, one_by_one, places
 
-from msmtp.smtp.lines import LineBuffer, LineTooLong, quoted
+from msmtp.smtp.lines import LineBuffer, LineTooLong
 
 LIMIT = 10
 
@@ -67,18 +67,3 @@ def test_what_was_searched_is_not_searched_again():
     buffer.feed(b"\n")
     assert buffer.next_line(LIMIT) == b"xxxxx"
     assert buffer._searched == 0
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        (b"plain 'text'", "plain 'text'"),
-        (b"\x1b[31m\0\xff", r"\x1b[31m\x00\xff"),
-        (b"x" * 80, "x" * 80),
-        (b"x" * 81, "x" * 80 + "..."),
-        (b"\xff" * 81, r"\xff" * 20 + "..."),
-        (b"", ""),
-    ],
-)
-def test_foreign_octets_are_quoted_escaped_and_cut(text, shown):
-    assert quoted(text) == shown

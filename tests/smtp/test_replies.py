@@ -113,7 +113,7 @@ def test_a_reply_shows_itself():
 
 def test_what_a_person_sees_has_no_control_characters():
     reply = Reply(550, ("nö \x1b[2J\x07 \u202e".encode(), b"\xff"))
-    assert reply.printable() == (r"550-nö \x1b[2J\x07 \x202e", r"550 \xff")
+    assert reply.printable() == (r"550-nö \x1b[2J\x07 \u202e", r"550 \xff")
 
 
 @pytest.mark.parametrize("text", [b"a\r", b"a\n", b"\r\n250 b", b"\0", b"\n", b"\r"])

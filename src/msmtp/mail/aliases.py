@@ -12,9 +12,8 @@ append to a file, read a list) is passed over in silence until such an alias is 
 
 from __future__ import annotations
 
-from msmtp.failures import ConfigFailure
+from msmtp.failures import ConfigFailure, shown
 from msmtp.mail.addresses import CONTROLS, parse_addresses
-from msmtp.mail.recipients import printable
 
 DEPTH = 17
 DEFAULT = b"default"
@@ -57,10 +56,10 @@ class Aliases:
             if not any(map(self._alias, names)):
                 return names
             names = list(dict.fromkeys(target for name in names for target in self._targets(name)))
-        left = [printable(name) for name in names if self._alias(name)]
+        left = [shown(name) for name in names if self._alias(name)]
         raise self._failure(
             recipient,
-            f"too many redirects when expanding alias {printable(recipient)}",
+            f"too many redirects when expanding alias {shown(recipient)}",
             f"aliases that lead nowhere else: {', '.join(left[:5])}",
         )
 
@@ -70,7 +69,7 @@ class Aliases:
     def _targets(self, name: bytes) -> list[bytes]:
         alias = self._alias(name)
         if alias and alias.foreign:
-            what = f"alias {printable(name)} leads to {printable(alias.foreign)}"
+            what = f"alias {shown(name)} leads to {shown(alias.foreign)}"
             raise self._failure(name, what, "msmtp can only send to addresses")
         return alias.targets if alias else [name]
 
@@ -101,17 +100,17 @@ def _define(aliases: dict[bytes, Alias], line: bytes, number: int) -> None:
     """Take in one line without its comment."""
     name, colon, rest = line.partition(b":")
     name, rest = name.strip(), rest.strip()
-    shown = printable(name)
+    word = shown(name)
     foreign = _foreign(rest)
     if not colon or (b":" in rest and not foreign):
         raise ConfigFailure("single ':' delimiter expected", hint="an alias is written name: address, address")
     if not name or name.translate(None, NO_NAME) != name:
-        raise ConfigFailure(f"invalid alias '{shown}'", hint="an alias is one word without @")
+        raise ConfigFailure(f"invalid alias '{word}'", hint="an alias is one word without @")
     if name in aliases:
-        raise ConfigFailure(f"duplicate alias '{shown}'", hint=f"it stands in line {aliases[name].number} already")
+        raise ConfigFailure(f"duplicate alias '{word}'", hint=f"it stands in line {aliases[name].number} already")
     targets = [] if foreign else parse_addresses(rest)
     if not targets and not foreign:
-        raise ConfigFailure(f"alias '{shown}' has no addresses")
+        raise ConfigFailure(f"alias '{word}' has no addresses")
     aliases[name] = Alias(number, targets, foreign)
 
 

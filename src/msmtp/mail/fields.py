@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from binascii import b2a_base64
 
-from msmtp.failures import UsageFailure
+from msmtp.failures import UsageFailure, shown
 from msmtp.mail.addresses import ATEXT, CONTROLS, DOT_ATOM
-from msmtp.mail.recipients import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -140,7 +139,7 @@ def checked(what: str, text: bytes) -> bytes:
     """Return ``text``; raises UsageFailure if it has a control character in it."""
     if text.translate(None, CONTROLS) != text:
         raise UsageFailure(
-            f"{what} {printable(text)}: contains a line break or another control character",
+            f"{what} {shown(text)}: contains a line break or another control character",
             hint="such text cannot stand in a mail header",
         )
     return text

@@ -7,7 +7,7 @@ of the first block are then the recipients, and those of the original mail are n
 
 from __future__ import annotations
 
-from msmtp.failures import UsageFailure
+from msmtp.failures import UsageFailure, shown
 from msmtp.mail.addresses import CONTROLS, parse_addresses
 
 TYPE_CHECKING = False
@@ -28,7 +28,7 @@ def argument_recipients(argument: bytes) -> list[bytes]:
     """
     if argument.translate(None, CONTROLS.replace(b"\t", b"")) != argument:
         raise UsageFailure(
-            f"recipient {printable(argument)}: contains a line break or another control character",
+            f"recipient {shown(argument)}: contains a line break or another control character",
             hint="give several recipients as several arguments, or with commas between them",
         )
     return parse_addresses(argument)
@@ -64,9 +64,3 @@ def header_sender(fields: Iterable[Field]) -> bytes | None:
         if field.name == b"from":
             names = (b"from",)
     return None
-
-
-def printable(text: bytes) -> str:
-    """Show a piece of input in a message: on one line, and cut at 80 characters."""
-    shown = text[:80].decode(errors="backslashreplace")
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in shown) + ("..." if text[80:] else "")

@@ -7,8 +7,8 @@
     mechanism.next(challenge)    the answer to one challenge
     mechanism.finished()         after the server's success: raises if the server did not prove itself
 
-Everything is octets, base64 is the business of the transport (``decode`` is strict about it).  A mechanism is its own
-module, imported when it is asked for; this door and PLAIN cost next to nothing.  ``msmtp.sasl.server`` holds the other
+Everything is octets; base64 is the business of the transport.  A mechanism is its own module, imported when it is asked
+for; this door and PLAIN cost next to nothing.  ``msmtp.sasl.server`` holds the other
 side of PLAIN, LOGIN and SCRAM-SHA-256.
 """
 
@@ -22,7 +22,6 @@ from msmtp.sasl.mechanisms import (
     check,
     choose,
     create,
-    decode,
     find,
     load,
 )
@@ -37,7 +36,6 @@ __all__ = [
     "check",
     "choose",
     "create",
-    "decode",
     "find",
     "load",
 ]

@@ -10,8 +10,9 @@ Only the protection 'auth' is used: integrity and secrecy are TLS's business.
 
 from __future__ import annotations
 
+from msmtp.failures import shown
 from msmtp.sasl.digests import compare_digest, digest
-from msmtp.sasl.mechanisms import Mechanism, own_nonce, readable
+from msmtp.sasl.mechanisms import Mechanism, own_nonce
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,10 +54,10 @@ class DigestMd5(Mechanism):
         except ValueError:
             pairs = None
         if pairs is None:
-            raise self.failure(f"the server's challenge cannot be understood: {readable(message)}")
+            raise self.failure(f"the server's challenge cannot be understood: {shown(message)}")
         for name, value in pairs:
             if name in found and name not in REPEATABLE:
-                raise self.failure(f"the server's challenge says '{readable(name)}' twice")
+                raise self.failure(f"the server's challenge says '{shown(name)}' twice")
             found.setdefault(name, value)
         return found
 

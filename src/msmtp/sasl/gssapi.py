@@ -13,7 +13,8 @@ from __future__ import annotations
 import gssapi
 from gssapi.raw import GSSError
 
-from msmtp.sasl.mechanisms import Mechanism, readable
+from msmtp.failures import shown
+from msmtp.sasl.mechanisms import Mechanism
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,12 +51,12 @@ class Gssapi(Mechanism):
             raise self.failure("the server did not prove itself to Kerberos")
         sizes = context.unwrap((yield token)).message
         if len(sizes) != SIZES or not sizes[0] & NO_LAYER:
-            raise self.failure(f"the server demands a security layer of its own instead of TLS: {readable(sizes)}")
+            raise self.failure(f"the server demands a security layer of its own instead of TLS: {shown(sizes)}")
         self.proved = True
         answer = bytes((NO_LAYER, 0, 0, 0)) + (known.authzid or known.user)
         yield context.wrap(answer, encrypt=False).message
 
     def kerberos_failure(self, error: GSSError) -> MechanismFailure:
         """Return what Kerberos says, in the words of its library."""
-        words = readable(str(error).encode(), 300)
+        words = shown(str(error).encode(), 300)
         return self.failure(f"Kerberos: {words}", hint="look at your ticket with klist; get one with kinit")

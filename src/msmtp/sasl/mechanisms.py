@@ -11,7 +11,7 @@ else than a password.
 
 from __future__ import annotations
 
-from msmtp.failures import MechanismFailure, ProtocolFailure, UnsupportedFailure
+from msmtp.failures import MechanismFailure, UnsupportedFailure, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -209,7 +209,7 @@ def choose(offered: tuple[bytes, ...], *, tls: bool, channel_binding: bool) -> b
         allowed = row.automatic == SECURE or (tls and row.automatic == TLS)
         if row.name in offered and allowed and (channel_binding or not row.binding):
             return row.name
-    names = " ".join(readable(name) for name in offered)
+    names = " ".join(shown(name) for name in offered)
     if tls:
         raise UnsupportedFailure(
             "cannot find a usable authentication method",
@@ -227,14 +227,14 @@ def check(name: bytes, offered: tuple[bytes, ...], *, channel_binding: bool) -> 
         raise UnsupportedFailure("the server does not support authentication")
     name = name.upper()
     if name not in offered:
-        names = " ".join(readable(other) for other in offered)
+        names = " ".join(shown(other) for other in offered)
         raise UnsupportedFailure(
-            f"the server does not support authentication method {readable(name)}",
+            f"the server does not support authentication method {shown(name)}",
             hint=f"the server offers {names}",
         )
     if name.endswith(b"-PLUS") and not channel_binding:
         raise UnsupportedFailure(
-            f"authentication method {readable(name)} needs a TLS connection with channel binding",
+            f"authentication method {shown(name)} needs a TLS connection with channel binding",
             hint="use TLS, or the method without -PLUS",
         )
     return name
@@ -249,12 +249,12 @@ def load(name: bytes, credentials: Credentials | None = None) -> type[Mechanism]
     """
     row = find(name)
     if row is None:
-        raise UnsupportedFailure(f"authentication method {readable(name)} is unknown")
+        raise UnsupportedFailure(f"authentication method {shown(name)} is unknown")
     try:
         module = __import__("msmtp.sasl." + row.module, fromlist=(row.builder,))
     except (ImportError, OSError) as error:
         raise MechanismFailure(
-            f"authentication method {readable(row.name)} needs the Python library {row.library or row.module}: {error}",
+            f"authentication method {shown(row.name)} needs the Python library {row.library or row.module}: {error}",
             hint=LIBRARIES.get(row.library, ""),
         ) from None
     if credentials is not None and not (credentials.user + credentials.password + credentials.authzid).isascii():
@@ -288,16 +288,6 @@ def available() -> tuple[bytes, ...]:
     )
 
 
-def decode(text: bytes) -> bytes:
-    """Return the octets that strict base64 stands for (RFC 4954, 4; RFC 4648, 3.3); raises ProtocolFailure."""
-    from binascii import Error, a2b_base64  # PLAIN and EXTERNAL never get here
-
-    try:
-        return a2b_base64(text, strict_mode=True)
-    except Error:
-        raise ProtocolFailure(f"the server's authentication challenge is not base64: {readable(text)}") from None
-
-
 def prepare(text: bytes, what: str) -> bytes:
     """Return a user name or password as SASLprep (RFC 4013) leaves it; ``what`` names it in a MechanismFailure."""
     if text.isascii() and text.decode().isprintable():
@@ -317,10 +307,3 @@ def own_nonce(nonce: bytes) -> bytes:
 def saslname(name: bytes) -> bytes:
     """Return a name as GS2 headers write it: ',' and '=' escaped (RFC 5801, 4)."""
     return name.replace(b"=", b"=3D").replace(b",", b"=2C")
-
-
-def readable(text: bytes, limit: int = 80) -> str:
-    """Return octets for a message: unprintable ones escaped, cut."""
-    # repr() needs no codec, and so no file, in a process that can open none any more.
-    shown = repr(text[:limit])[2:-1]
-    return shown + "..." if len(text) > limit else shown

@@ -6,7 +6,8 @@ wants an answer, a dummy, before it gives the reply; the reason is kept in ``det
 
 from __future__ import annotations
 
-from msmtp.sasl.mechanisms import Mechanism, readable, saslname
+from msmtp.failures import shown
+from msmtp.sasl.mechanisms import Mechanism, saslname
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Bearer(Mechanism):
         if SEPARATOR in self.credentials.user + self.credentials.authzid + self.credentials.host:
             raise self.failure("the user name or the host holds a control character")
         challenge = yield self.request()
-        self.detail = readable(challenge, DETAIL_LIMIT)
+        self.detail = shown(challenge, DETAIL_LIMIT)
         yield self.dummy
 
 

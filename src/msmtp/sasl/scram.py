@@ -17,8 +17,9 @@ from __future__ import annotations
 
 from binascii import Error, a2b_base64, b2a_base64
 
+from msmtp.failures import shown
 from msmtp.sasl.digests import compare_digest, digest, hmac, pbkdf2_hmac
-from msmtp.sasl.mechanisms import Mechanism, own_nonce, prepare, readable, saslname
+from msmtp.sasl.mechanisms import Mechanism, own_nonce, prepare, saslname
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Scram(Mechanism):
         bare = b"n=" + saslname(prepare(known.user, "user name")) + b",r=" + own_nonce(known.nonce)
         server_first = yield header + bare
         if server_first.startswith(b"e="):
-            self.detail = readable(server_first[2:])
+            self.detail = shown(server_first[2:])
             yield b""
             return
         nonce, salt, iterations = self.server_first(server_first)
@@ -60,7 +61,7 @@ class Scram(Mechanism):
         server_final = yield without_proof + b",p=" + base64(client_proof(algorithm, salted, auth_message))
         if server_final.startswith(b"e="):
             # The reason is the server's to give; its reply, after this empty answer, is the outcome.
-            self.detail = readable(server_final[2:])
+            self.detail = shown(server_final[2:])
         else:
             self.verify(server_final, hmac(algorithm, hmac(algorithm, salted, b"Server Key"), auth_message))
         yield b""
@@ -85,7 +86,7 @@ class Scram(Mechanism):
         fields = message.split(b",")
         names = [field[:2] for field in fields[:3]]
         if names != [b"r=", b"s=", b"i="]:
-            raise self.failure(f"the server's first message cannot be understood: {readable(message)}")
+            raise self.failure(f"the server's first message cannot be understood: {shown(message)}")
         nonce, salt, count = (field[2:] for field in fields[:3])
         own = self.credentials.nonce
         if not nonce.startswith(own) or len(nonce) == len(own) or nonce.strip(NONCE_OCTETS):
@@ -99,13 +100,13 @@ class Scram(Mechanism):
         except Error:
             salt = b""
         if not 0 < len(salt) <= SALT_LIMIT:
-            raise self.failure(f"the server's salt cannot be used: {readable(text)}")
+            raise self.failure(f"the server's salt cannot be used: {shown(text)}")
         return salt
 
     def iterations(self, text: bytes) -> int:
         """Return the iteration count; only one that is neither too cheap nor too dear."""
         if not text.isdigit() or text.startswith(b"0") or len(text) > len(str(MAX_ITERATIONS)):
-            raise self.failure(f"the server's iteration count cannot be used: {readable(text)}")
+            raise self.failure(f"the server's iteration count cannot be used: {shown(text)}")
         count = int(text)
         if not MIN_ITERATIONS <= count <= MAX_ITERATIONS:
             raise self.failure(

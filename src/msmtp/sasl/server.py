@@ -12,7 +12,7 @@ user that does not exist gets the same challenges and costs the same work as one
 
 from __future__ import annotations
 
-from binascii import Error, a2b_base64
+from binascii import a2b_base64
 
 from msmtp.failures import MechanismFailure
 from msmtp.sasl.digests import compare_digest, digest, hmac, pbkdf2_hmac
@@ -30,12 +30,10 @@ if TYPE_CHECKING:
 ACCEPTED = "accepted"  # 235 2.7.0
 REFUSED = "refused"  # 535 5.7.8
 MALFORMED = "malformed"  # 501 5.5.2
-CANCELLED = "cancelled"  # 501 5.0.0
 
 ALGORITHM = "sha256"
 ITERATIONS = 10_000  # 2 ms; see MIN_ITERATIONS of the client
 SALT_OCTETS = 16
-LINE_LIMIT = 12288  # base64 on the wire (RFC 4954, 4.4)
 SCHEME = b"SCRAM-SHA-256"
 
 
@@ -91,7 +89,7 @@ class ServerMechanism:
     never leave the server, from which users that do not exist get their salt; ``iterations``: theirs, the same as
     everybody's.  ``nonce``: as for Credentials; PLAIN and LOGIN need none.
 
-    ``outcome`` is '' until the exchange is over, then ACCEPTED, REFUSED, MALFORMED or CANCELLED; ``user`` is who was
+    ``outcome`` is '' until the exchange is over, then ACCEPTED, REFUSED or MALFORMED; ``user`` is who was
     accepted.
     """
 
@@ -129,17 +127,6 @@ class ServerMechanism:
         except ValueError:
             self.end(MALFORMED)
         return None
-
-    def receive(self, line: bytes) -> bytes | None:
-        """Take a response as the wire has it, without CRLF: base64, or ``*`` to cancel; return as :meth:`next` does."""
-        if line == b"*":
-            self.end(CANCELLED)
-            return None
-        response = decoded(line)
-        if response is None:
-            self.end(MALFORMED)
-            return None
-        return self.next(response)
 
     def end(self, outcome: str) -> None:
         """Set the outcome, which is the first there is."""
@@ -228,14 +215,6 @@ def create(
 ) -> ServerMechanism:
     """Return the exchange for a mechanism of MECHANISMS (upper case); KeyError for another."""
     return MECHANISMS[name](lookup, secret=secret, iterations=iterations, nonce=nonce)
-
-
-def decoded(line: bytes) -> bytes | None:
-    """Return the octets of a line of base64, None if it is none or too long."""
-    try:
-        return a2b_base64(line, strict_mode=True) if len(line) <= LINE_LIMIT else None
-    except Error:
-        return None
 
 
 def keys(password: bytes, salt: bytes, iterations: int) -> tuple[bytes, bytes]:

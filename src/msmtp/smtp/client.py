@@ -11,12 +11,12 @@ bytes came at once or one by one.
 
 from __future__ import annotations
 
-from msmtp.failures import ProtocolFailure, SequenceFailure, ServerGoneFailure
+from msmtp.failures import ProtocolFailure, SequenceFailure, ServerGoneFailure, shown
 from msmtp.smtp.commands import CONNECTION, END_OF_DATA, UNASKED, Bdat, Command, Mail, Rcpt
 from msmtp.smtp.data import Chunker, Stuffer
 from msmtp.smtp.extensions import NO_EXTENSIONS, Extensions
 from msmtp.smtp.limits import DEFAULT_LIMITS, Limits
-from msmtp.smtp.lines import LineBuffer, LineTooLong, quoted
+from msmtp.smtp.lines import LineBuffer, LineTooLong
 from msmtp.smtp.replies import Reply, ReplyParser, invalid_reply
 from msmtp.smtp.transitions import (
     ANYWHERE_IN_GROUP,
@@ -194,7 +194,7 @@ class ClientConnection:
         if len(self._buffer):
             self._close()
             raise ProtocolFailure(
-                f"the server sent something behind its reply to STARTTLS: {quoted(self._buffer.peek(81))}",
+                f"the server sent something behind its reply to STARTTLS: {shown(self._buffer.peek(81))}",
                 hint="somebody on the way to the server may be injecting it",
             )
 
@@ -249,7 +249,7 @@ class ClientConnection:
             return self._take_shutdown(reply)
         if not self._queue:
             raise ProtocolFailure(
-                f"the server sent a reply that nothing asked for: {quoted(reply.raw_lines()[0])}",
+                f"the server sent a reply that nothing asked for: {shown(reply.raw_lines()[0])}",
                 server=reply.printable(),
             )
         entry = self._queue[0]
@@ -258,7 +258,7 @@ class ClientConnection:
         if state is None:
             name = entry.command.step.decode().strip("()")
             raise ProtocolFailure(
-                f"the server sent an invalid reply to {name}: {quoted(reply.raw_lines()[0])}",
+                f"the server sent an invalid reply to {name}: {shown(reply.raw_lines()[0])}",
                 server=reply.printable(),
             )
         if not entry.recipients:

@@ -12,9 +12,8 @@ from __future__ import annotations
 
 from binascii import b2a_base64  # here, since a sandboxed process can import nothing any more when AUTH comes
 
-from msmtp.failures import CommandFailure
+from msmtp.failures import CommandFailure, shown
 from msmtp.smtp.limits import DEFAULT_LIMITS, Limits
-from msmtp.smtp.lines import quoted
 from msmtp.smtp.transitions import BDAT_LAST, CANCEL, CONTENT, GREETING, RESPONSE
 
 Parameters = tuple[tuple[bytes, "bytes | None"], ...]
@@ -44,14 +43,14 @@ class Command:
 
     def encode(self, limits: Limits = DEFAULT_LIMITS) -> bytes:
         """Give the line as it is sent, with CRLF.  Raises CommandFailure if it cannot be sent."""
-        self.check()
         line = self.line()
-        if b"\n" in line or b"\r" in line or b"\0" in line:
-            raise CommandFailure(f"{self._name()} cannot be sent: a line end or NUL is in it")
-        if len(line) + 2 > self.limit(limits):
+        if len(line) + 2 > self.limit(limits):  # first: to look into a megabyte of quotes takes its time
             raise CommandFailure(
                 f"{self._name()} cannot be sent: it has {len(line) + 2} octets, {self.limit(limits)} are allowed"
             )
+        self.check()
+        if b"\n" in line or b"\r" in line or b"\0" in line:
+            raise CommandFailure(f"{self._name()} cannot be sent: a line end or NUL is in it")
         return line + b"\r\n"
 
     def _name(self) -> str:
@@ -64,7 +63,7 @@ class Command:
         return hash(self.line())
 
     def __repr__(self) -> str:
-        return f"<{quoted(self.line(), 200)}>"
+        return f"<{shown(self.line(), 200)}>"
 
 
 class _Worded(Command):
@@ -235,7 +234,7 @@ class Auth(Command):
         return limits.auth_line
 
     def __repr__(self) -> str:
-        return f"<AUTH {quoted(self.mechanism)}{'' if self.initial is None else ' ***'}>"
+        return f"<AUTH {shown(self.mechanism)}{'' if self.initial is None else ' ***'}>"
 
 
 class AuthResponse(Command):
@@ -351,14 +350,14 @@ def _base64(data: bytes) -> bytes:
 def _check_word(command: Command, word: bytes) -> None:
     """Let a field pass that is one word: at least one octet, and no white space."""
     if word.split() != [word]:
-        raise CommandFailure(f"the {command.verb.decode()} command cannot be sent: '{quoted(word)}' is not one word")
+        raise CommandFailure(f"the {command.verb.decode()} command cannot be sent: '{shown(word)}' is not one word")
 
 
 def _check_path(command: Command, address: bytes) -> None:
     """Let an address pass that ends where its angle bracket closes: white space and brackets only in quotes."""
     if not _ODD.isdisjoint(address) and not _ODD.isdisjoint(_unquoted(address)):
         raise CommandFailure(
-            f"the {command.verb.decode()} command cannot be sent: '{quoted(address)}' is not an address"
+            f"the {command.verb.decode()} command cannot be sent: '{shown(address)}' is not an address"
         )
 
 

@@ -3,7 +3,7 @@
 An unknown keyword is kept and shown.  Keywords are compared without regard to case (RFC 5321, 4.1.1.1) and as whole
 words: a server that offers ``SIZELIMIT`` does not offer ``SIZE``.  One old spelling is understood: ``AUTH=LOGIN
 PLAIN``, from before RFC 2554, is the same list as ``AUTH LOGIN PLAIN``; a server that says both is taken to mean both.
- If another keyword is repeated, its first line counts.
+If another keyword is repeated, its first line counts.
 """
 
 from __future__ import annotations

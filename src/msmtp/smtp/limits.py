@@ -14,7 +14,7 @@ class Limits:
     octets and is a reply too; ``reply_lines``: lines of one reply (an EHLO reply has about 20, HELP more).
     ``command_line``: any command (RFC 5321, 4.5.3.1.4: 512), plus what extensions grant MAIL and RCPT (SIZE 26, BODY
     17, SMTPUTF8 10, RET 9, ENVID 107, AUTH 500; NOTIFY 29, ORCPT 507), rounded up.
-    ``auth_line``: AUTH with its initial response; long tokens of OAuth need more than 512.  ``response_line``: an
+    ``auth_line``: AUTH with its initial response; long tokens of OAuth need more than 512.  ``response_line``: a
     response to a challenge (RFC 4954, 4).
     ``data_line``: a line of the mail; 0 is no limit.  A long line costs no memory here, so the default is to let it
     pass; RFC 5321 (4.5.3.1.6) guarantees only 1,000.

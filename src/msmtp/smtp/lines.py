@@ -6,9 +6,8 @@ say, because the two sides differ:
 * The client takes a reply line that ends in a bare LF, as Postfix, Exim, sendmail, curl and the C program do: there are
   home-made servers and LMTP scripts that send them, and nothing can be smuggled into a client, which acts on replies
   in the order of its own commands and ends the session when there is one too many.
-* The server is told by its user (``strict``), because a bare LF in a *command* is harmless, in the end of a mail it is
-not;
-  the mail's content does not pass through here (see :mod:`msmtp.smtp.data`).
+* The server is told by its user (``strict``), because a bare LF in a *command* is harmless; in the end of a mail it is
+  not, but the mail's content does not pass through here (see :mod:`msmtp.smtp.data`).
 """
 
 from __future__ import annotations
@@ -65,9 +64,3 @@ class LineBuffer:
         del self._buffer[:size]
         self._searched = 0
         return block
-
-
-def quoted(text: bytes, width: int = 80) -> str:
-    r"""Foreign octets for a message to a person: escaped (``\\x1b``), at most ``width`` characters, then ``...``."""
-    shown = repr(bytes(text[: width + 1]))[2:-1]
-    return shown if len(shown) <= width else shown[:width] + "..."

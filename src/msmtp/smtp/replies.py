@@ -12,9 +12,8 @@ from __future__ import annotations
 
 from binascii import a2b_base64
 
-from msmtp.failures import ProtocolFailure
+from msmtp.failures import ProtocolFailure, shown
 from msmtp.smtp.limits import DEFAULT_LIMITS, Limits
-from msmtp.smtp.lines import quoted
 
 _SEVERITIES = b"2345"  # RFC 5321, 4.2.1: 1yz is not used
 _ENHANCED_SEVERITIES = (b"2", b"4", b"5")
@@ -54,7 +53,7 @@ class Reply:
 
     def printable(self) -> tuple[str, ...]:
         """Each line with its code as a str that a terminal or a log can take: UTF-8 where it is, the rest escaped."""
-        return tuple(_printable(line.rstrip()) for line in self.raw_lines())
+        return tuple(shown(line.rstrip(), 0) for line in self.raw_lines())
 
     def challenge(self) -> bytes:
         """What a 334 asks: its text, from base64 (RFC 4954, 4).  Raises ProtocolFailure if it is none."""
@@ -62,7 +61,7 @@ class Reply:
             return from_base64(self.lines[0].strip())
         except ValueError:
             raise ProtocolFailure(
-                f"the server sent an invalid challenge: {quoted(self.lines[0])}", server=self.printable()
+                f"the server sent an invalid challenge: {shown(self.lines[0])}", server=self.printable()
             ) from None
 
     def encode(self) -> bytes:
@@ -104,11 +103,6 @@ def from_base64(text: bytes) -> bytes:
     return a2b_base64(text, strict_mode=True)
 
 
-def _printable(line: bytes) -> str:
-    text = line.decode("utf-8", "backslashreplace")
-    return text if text.isprintable() else "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
-
-
 class ReplyParser:
     """Lines in, replies out.  ``limits.reply_lines`` bounds the lines of one reply."""
 
@@ -144,5 +138,5 @@ class ReplyParser:
 
 def invalid_reply(line: bytes, reason: str = "") -> ProtocolFailure:
     """Make the failure for something that is no reply; it quotes what came, escaped and cut."""
-    shown = f"the server sent an invalid reply: {quoted(line) or 'an empty line'}"
-    return ProtocolFailure(f"{shown} ({reason})" if reason else shown)
+    words = f"the server sent an invalid reply: {shown(line) or 'an empty line'}"
+    return ProtocolFailure(f"{words} ({reason})" if reason else words)

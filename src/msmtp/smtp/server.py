@@ -325,7 +325,8 @@ class ServerConnection:
         """Take bytes from the client (b"": it closed its side); give the events that follow, as they are read.
 
         An event that awaits a reply is the last one until ``reply`` was called; that may be done in the loop over the
-        events, or later, when ``events`` goes on.  Nothing that a client sends raises anything.
+        events, or later, when ``events`` goes on.  Until then what is received is kept, however much it is: a user who
+        answers later reads no more while ``awaits_reply``.  Nothing that a client sends raises anything.
         """
         if self.state != CLOSED:
             self._buffer.feed(data)

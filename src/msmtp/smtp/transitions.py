@@ -11,7 +11,7 @@ moves when it has read the reply, the server when it has written it; between two
 A step is named by its command's verb.  Five steps have no verb of their own and are named in brackets:
 
 * ``(greeting)``  the server's first reply, to a connection;
-* ``(response)``  an response to a challenge, and ``(cancel)``, the ``*`` that ends an authentication (RFC 4954, 4);
+* ``(response)``  a response to a challenge, and ``(cancel)``, the ``*`` that ends an authentication (RFC 4954, 4);
 * ``(content)``   everything after 354 up to and including CRLF.CRLF, answered as a command is;
 * ``(tls)``       the TLS handshake, which has no reply but success (RFC 3207, 4.2).
 
