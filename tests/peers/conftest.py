@@ -8,7 +8,6 @@ from tests.support.peers import dovecot as dovecot_module
 from tests.support.peers import exim as exim_module
 from tests.support.peers import opensmtpd as opensmtpd_module
 from tests.support.peers import postfix as postfix_module
-from tests.support.view import may_make_views
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,35 +16,26 @@ if TYPE_CHECKING:
     from tests.support.peers.base import Peer
 
 
-def _need_views() -> None:
-    if not may_make_views():
-        pytest.skip("mail servers are started in a private view of the file system, which needs root")
-
-
 @pytest.fixture(scope="session")
 def dovecot() -> Iterator[Peer]:
-    _need_views()
     with dovecot_module.dovecot() as peer:
         yield peer
 
 
 @pytest.fixture(scope="session")
 def postfix() -> Iterator[Peer]:
-    _need_views()
     with postfix_module.postfix() as peer:
         yield peer
 
 
 @pytest.fixture(scope="session")
 def exim() -> Iterator[Peer]:
-    _need_views()
     with exim_module.exim() as peer:
         yield peer
 
 
 @pytest.fixture(scope="session")
 def opensmtpd() -> Iterator[Peer]:
-    _need_views()
     with opensmtpd_module.opensmtpd() as peer:
         yield peer
 
