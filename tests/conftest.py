@@ -143,6 +143,10 @@ def pytest_make_collect_report() -> object:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the tests that are for other releases of Debian: nothing is skipped that could run here."""
+    if os.geteuid():
+        for item in items:
+            if item.get_closest_marker("root"):
+                item.add_marker(pytest.mark.skip("needs root"))
     elsewhere = [
         item for item in items if (mark := item.get_closest_marker("releases")) and _release() not in mark.args
     ]
@@ -159,5 +163,6 @@ def _release() -> str:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "root: the test needs root, to become somebody else or to look into others")
     config.addinivalue_line("markers", "releases(*names): the test is for these releases of Debian only")
     config.addinivalue_line("markers", "keeps: the test opens something that its module keeps on purpose")

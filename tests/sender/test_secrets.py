@@ -41,6 +41,7 @@ def started(folder: Path, server: ScriptedServer, settings: str, *command: str) 
     return process
 
 
+@pytest.mark.root
 def test_it_stands_in_no_command_line_environment_log_or_message(tmp_path, settings):
     users = {b"joe": SECRET.encode()}
     with ScriptedServer(Polite(extensions=(), mechanisms=["LOGIN"], users=users, replies={"message": HANG})) as server:
@@ -69,6 +70,7 @@ def test_a_crash_leaves_no_core_with_it(tmp_path, settings, monkeypatch):
     assert not [name for name in os.listdir(tmp_path) if name.startswith("core")]
 
 
+@pytest.mark.root
 def test_the_same_user_cannot_read_it_out_of_memory(tmp_path, settings):
     """As nobody: /proc/PID belongs to root once the process is not dumpable."""
     os.chmod(tmp_path, 0o777)
