@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from tests.support.certificates import Certificate, authority, localhost, new_authority
 from tests.support.handshakes import Server, shake
+from tests.support.terminal import Terminal
 
 from msmtp.failures import (
     CertificateFailure,
@@ -454,6 +455,24 @@ def test_an_encrypted_key_is_opened_with_the_password(pin: bytes | None, tmp_pat
         with pytest.raises(TlsFileFailure, match=r"^cannot set X509 key file .* and/or X509 cert file ") as caught:
             prepare(wanted, HOST)
         assert "wrong" not in caught.value.message + caught.value.hint
+
+
+def test_openssl_asks_nobody_for_the_password_of_a_key(tmp_path: Path) -> None:
+    """Left to itself it would ask on the terminal, past all that decides whether anybody may be asked."""
+    key = tmp_path / "key.pem"
+    command = ["openssl", "pkcs8", "-topk8", "-in", localhost().key, "-out", key, "-passout", "pass:x"]
+    subprocess.run(command, check=True)
+    code = f"""
+from msmtp.failures import TlsFileFailure
+from msmtp.net.tls import TlsSettings, prepare
+try:
+    prepare(TlsSettings(certcheck=False, cert_file={str(localhost().chain)!r}, key_file={str(key)!r}), "localhost")
+except TlsFileFailure:
+    print("refused")
+"""
+    with Terminal(code) as terminal:
+        assert terminal.end() == b"refused\n"
+    assert terminal.shown == b""
 
 
 def test_a_password_that_cannot_be_had_says_so_itself(tmp_path: Path) -> None:

@@ -299,6 +299,19 @@ def test_a_preloaded_directory_is_not_opened_again(hashed: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize("preload", [False, True])
+def test_the_environments_bundle_stands_beside_the_directory(
+    preload: bool, hashed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However the two are read, both are trusted."""
+    small, large, systems = authority().file, tmp_path / "large.pem", SYSTEM_BUNDLE.parent
+    large.write_bytes(SYSTEM_BUNDLE.read_bytes() + small.read_bytes())
+    for bundle, directory in ((SYSTEM_BUNDLE, hashed), (small, systems), (large, systems)):
+        monkeypatch.setattr(_openssl, "default_trust", lambda found=str(directory): ("/nowhere", found))
+        monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+        shake(prepare(TlsSettings(), "localhost", preload=preload), localhost().server_context())
+
+
+@pytest.mark.parametrize("preload", [False, True])
 def test_the_systems_bundle_is_read_where_there_is_no_directory(
     preload: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

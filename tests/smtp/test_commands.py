@@ -39,6 +39,7 @@ ENCODED = [
     (Rcpt(b"a@b"), b"RCPT TO:<a@b>\r\n"),
     (Rcpt(b"a@b", ((b"NOTIFY", b"NEVER"),)), b"RCPT TO:<a@b> NOTIFY=NEVER\r\n"),
     (Rcpt(b'"a> b\\""@c'), b'RCPT TO:<"a> b\\""@c>\r\n'),
+    (Rcpt(b'"a\\\\"@c'), b'RCPT TO:<"a\\\\"@c>\r\n'),
     (Rcpt("jürgen@bücher.example".encode()), "RCPT TO:<jürgen@bücher.example>\r\n".encode()),
     (Data(), b"DATA\r\n"),
     (Bdat(0, last=True), b"BDAT 0 LAST\r\n"),
@@ -90,6 +91,10 @@ REFUSED = [
     (Rcpt(b""), "the RCPT command cannot be sent: the recipient is empty"),
     (Rcpt(b'"a'), "the RCPT command cannot be sent: '\"a' is not an address"),
     (Rcpt(b'"a\\"> b'), r"""the RCPT command cannot be sent: '"a\\"> b' is not an address"""),
+    (
+        Rcpt(b'"a\\\\"> NOTIFY="'),
+        "the RCPT command cannot be sent: .* is not an address",
+    ),  # an escaped backslash, no quote
     (Rcpt(b"<a@b>"), "the RCPT command cannot be sent: '<a@b>' is not an address"),
     (Auth(b"PLAIN AAAA"), "the AUTH command cannot be sent: 'PLAIN AAAA' is not one word"),
     (Noop(b"a\r\nQUIT"), "the NOOP command cannot be sent: a line end or NUL is in it"),

@@ -87,7 +87,6 @@ TLS1_0, TLS1_1, TLS1_2, TLS1_3 = 0x0301, 0x0302, 0x0303, 0x0304
 
 # OpenSSL's names of options and flags (openssl/ssl.h, openssl/x509_vfy.h); the ABI keeps their values.
 OP_LEGACY_SERVER_CONNECT = 1 << 2
-OP_IGNORE_UNEXPECTED_EOF = 1 << 7
 OP_NO_TICKET = 1 << 14
 OP_NO_RENEGOTIATION = 1 << 30
 VERIFY_CRL_CHECK_LEAF = 0x4
@@ -104,8 +103,7 @@ _CONTENT_HANDSHAKE = 22
 def new_context() -> Context:
     """A client's context: verifies the chain and the host name, offers TLS 1.2 and newer with OpenSSL's suites.
 
-    A connection that ends without close_notify counts as an error (distributions differ in that default), and a server
-    that wants to renegotiate is told no: nothing of ours needs it.
+    A server that wants to renegotiate is told no: nothing of ours needs it.
     """
     if PRIVATE:
         context: Context = _library._SSLContext(_PROTOCOL_TLS_CLIENT)  # noqa: SLF001
@@ -116,7 +114,7 @@ def new_context() -> Context:
     context.check_hostname = True
     context.verify_mode = CERT_REQUIRED
     context.minimum_version = TLS1_2
-    context.options = (context.options | OP_NO_RENEGOTIATION) & ~OP_IGNORE_UNEXPECTED_EOF
+    context.options |= OP_NO_RENEGOTIATION
     return context
 
 

@@ -9,7 +9,7 @@ that can matter are put into OpenSSL's store.  OpenSSL then finds what it would 
  * It looks an authority up by name: the subject of a trusted certificate against the issuer of one in the chain.  Names
    are compared without regard to case, to runs of spaces and to the string type (RFC 5280, section 7.1), so the words
    of the name, in lower case, must all occur in a certificate that matches.  Those of the file in which they do are
-   loaded: some too many, none too few.  And those that stand in the chain themselves.
+   loaded: some too many, none too few.  Those that stand in the chain themselves are among them: each names its issuer.
  * Where that reasoning could fail (a name in UTF-16, no ASCII word in it, a message that cannot be read, a file with
    other things in it than plain certificates), the whole file is loaded.
  * Only certificates of the file are ever loaded, so nothing else is ever trusted.
@@ -81,7 +81,7 @@ class Bundle:
         return [
             certificate
             for certificate, lower in zip(self.certificates, self.lower, strict=True)
-            if any(all(word in lower for word in name) for name in wanted) or certificate in chain
+            if any(all(word in lower for word in name) for name in wanted)
         ]
 
 
@@ -145,9 +145,10 @@ class Trust:
             self.directory = directory
         if bundle:
             self.load_file(context, bundle)
-        elif directory and preload:
+        if directory and preload:
             self.path = directory
-            self.bundle = Bundle([raw for place in directory.split(":") for raw in _hashed(place)])
+            waiting = self.bundle.certificates if self.bundle else []
+            self.bundle = Bundle([*waiting, *[raw for place in directory.split(":") for raw in _hashed(place)]])
 
     def load_crl(self, context: Context, path: str) -> None:
         """Refuse what the lists in a PEM file revoke; TlsFileFailure.
