@@ -140,12 +140,17 @@ class Stream:
         """The number of the socket, for those who wait for several things at once; -1 once closed."""
         return self._socket.fileno()
 
-    def read(self, size: int = BLOCK) -> bytes:
+    def operation(self) -> Deadline:
+        """The end of an operation that begins now and takes several reads."""
+        return Deadline(self._seconds)
+
+    def read(self, size: int = BLOCK, operation: Deadline | None = None) -> bytes:
         """Wait for bytes and give at most ``size`` of them; b"": the server has closed its side.
 
-        NetworkFailure: timed out, connection reset, TLS broken.
+        ``operation``: what the read is part of, if it is not one of its own.  NetworkFailure: timed out, connection
+        reset, TLS broken.
         """
-        deadline = Deadline(self._seconds)
+        deadline = operation or self.operation()
         if self._engine is None:
             return self._receive(size, deadline, _READING)
         return self._read_tls(self._engine, size, deadline)
@@ -272,9 +277,13 @@ class Stream:
             raise NetworkFailure(f"{words}: {error.strerror}") from None
 
     def _wait(self, events: int, deadline: Deadline, words: str) -> int:
-        """Wait until one of ``events`` (or an error, or the end) can be had; which, as poll(2) says it."""
+        """Wait until one of ``events`` (or an error, or the end) can be had; which, as poll(2) says it.
+
+        Past the deadline nothing is taken any more, however much is there: a server that never stops could go on so.
+        """
         self._poll.modify(self._socket.fileno(), events)
-        ready = self._poll.poll(deadline.milliseconds())
+        left = deadline.milliseconds()
+        ready = left != 0 and self._poll.poll(left)
         if not ready:
             raise NetworkFailure(f"{words}: {_TIMED_OUT}", hint="see the timeout command")
         return ready[0][1]

@@ -63,11 +63,13 @@ class Session:
     def next_event(self) -> ReplyReceived:
         """Wait for the next reply.  Raises ServerGoneFailure, ProtocolFailure, NetworkFailure.
 
-        What came behind a reply is looked at only when it is asked for: a refusal counts for more than the nonsense
-        that may follow it.
+        The timeout is for the whole reply (RFC 5321, 4.5.3.2), not for each octet of it.  What came behind a reply is
+        looked at only when it is asked for: a refusal counts for more than the nonsense that may follow it.
         """
+        operation = None
         while (event := next(self.incoming, None)) is None:
-            self.incoming = self.connection.receive(self.stream.read(READ))
+            operation = operation or self.stream.operation()
+            self.incoming = self.connection.receive(self.stream.read(READ, operation))
         if self.trace is not None:
             self.trace.received(event.reply.raw_lines())
         return event
