@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 
-from msmtp.sandbox.roles import READ_FILES, ROLES, WRITE_FILES, Role
+from msmtp.sandbox.roles import ABSTRACT, READ_FILES, ROLES, RUN_FILES, SIGNALS, WRITE_FILES, Role
 from msmtp.sandbox.syscalls import ALLOW, FILTERS, KILL, OWN_PID, Call, Condition, Filter, Group
 
 TARGET = "docs/roles.md"
@@ -25,24 +25,56 @@ stands for what that environment variable says, `{NAME}/..` for the folder of th
 user's number; a path that is not there is left out.
 """
 
+
+def _filters(role: Role) -> str:
+    names = [role.filter or "none"]
+    names += [f"{role.reading_filter} if paths stay readable"] * bool(role.reading_filter)
+    names += [f"{role.running_filter} if paths stay executable"] * bool(role.running_filter)
+    return "; ".join(names)
+
+
+def _open_scopes(role: Role) -> str:
+    scopes = role.scopes if role.landlock else 0
+    names = ["abstract sockets"] * (not scopes & ABSTRACT) + ["signals, as far as filter and user allow"] * (
+        not scopes & SIGNALS
+    )
+    return ", ".join(names) or "nothing"
+
+
+def _capabilities(role: Role) -> str:
+    if role.capabilities is None:
+        return "what its user has"
+    return f"none, but for those asked for of {', '.join(role.capabilities)}" if role.capabilities else "none"
+
+
 ROWS = (
     ("purpose", lambda role: role.purpose),
-    (
-        "filter",
-        lambda role: role.filter + (f"; {role.reading_filter} if paths stay readable" * bool(role.reading_filter)),
-    ),
+    ("filter", _filters),
     (
         "paths it may be given",
-        lambda role: {READ_FILES: "to read", WRITE_FILES: "to read, to write"}.get(role.files, "none"),
+        lambda role: (
+            {
+                READ_FILES: "to read",
+                WRITE_FILES: "to read, to write",
+                RUN_FILES: "to read, to write, to run",
+            }.get(role.files, "none")
+            if role.landlock
+            else "all that its user has"
+        ),
     ),
     ("paths to read", lambda role: _code(role.readable)),
     ("paths to write", lambda role: _code(role.writable)),
-    ("TCP ports to connect to", lambda role: ", ".join(map(str, role.ports)) or "none"),
-    ("limits", lambda role: ", ".join(f"{name} {value}" for name, value in role.limits)),
+    (
+        "TCP ports to connect to",
+        lambda role: "any" if role.ports is None or not role.landlock else ", ".join(map(str, role.ports)) or "none",
+    ),
+    ("beyond its own domain", _open_scopes),
+    ("limits", lambda role: ", ".join(f"{name} {_limit(value)}" for name, value in role.limits)),
+    ("capabilities", _capabilities),
     ("no new privileges", lambda role: _yes(role.no_new_privileges)),
     ("memory open to others of the user", lambda role: _yes(role.dumpable)),
     ("signal at the parent's end", lambda role: str(role.parent_death_signal or "none")),
-    ("namespaces of its own", lambda role: f"{role.namespaces:#x}" if role.namespaces else "none"),
+    ("namespaces of its own", lambda role: ", ".join(role.namespaces) or "none"),
 )
 
 
@@ -59,6 +91,10 @@ def generate() -> str:
 
 def _yes(value: bool) -> str:
     return "yes" if value else "no"
+
+
+def _limit(value: int | None) -> str:
+    return "as given" if value is None else str(value)
 
 
 def _code(words: tuple[str, ...]) -> str:

@@ -212,5 +212,9 @@ class SandboxFailure(Failure, exit_code=EX_OSERR):
     """The process could not give up its rights as asked."""
 
 
+class UnconfinedFailure(SandboxFailure, exit_code=EX_CONFIG):
+    """A service does not start, as its processes could not be confined here as they have to be."""
+
+
 class InterruptFailure(Failure, exit_code=EX_TEMPFAIL):
     """A signal (Ctrl-C, SIGTERM, SIGHUP) ended the work before the server took the mail."""

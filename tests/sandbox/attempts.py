@@ -1141,7 +1141,7 @@ def enter():
         paths["writable"] = [f"{FOLDER}/writable"]
     for layer in SETTINGS.get("without", ()):
         replacement = {"seccomp": lambda _: "left out", "landlock": lambda _: "left out"}[layer]
-        setattr(sandbox.Entry, layer, replacement)
+        setattr(sandbox.Prepared, layer, replacement)
     name = "sender" if role == "sender-reading" else role
     return sandbox.enter(name, policy=SETTINGS.get("policy", sandbox.REQUIRE), **paths)
 

@@ -10,9 +10,8 @@ import subprocess
 import sys
 import textwrap
 
-import pyseccomp
 import pytest
-from tests.support.inside import NOBODY, PYTHONS, REPOSITORY
+from tests.support.inside import NO_LANDLOCK, NO_SECCOMP, NOBODY, OLD_SECCOMP, PYTHONS, refusing, run
 
 from msmtp import sandbox
 from msmtp.failures import SandboxFailure
@@ -23,42 +22,6 @@ IN_FORCE = [
     "no new privileges",
     "not dumpable",
 ]
-
-
-def run(code, *, python=sys.executable, uid=None, before=(), **options):
-    """A process of its own that has the package at hand; ``uid``: the user it is from the start of the code."""
-    change = f"os.setgroups([]); os.setresgid({uid}, {uid}, {uid}); os.setresuid({uid}, {uid}, {uid})" if uid else ""
-    head = f"""
-        import os, sys, time, signal, json, errno
-        sys.path.insert(0, {str(REPOSITORY / "src")!r})
-        from msmtp import sandbox
-        from msmtp.sandbox.libc import Library
-        {change}
-    """
-    program = textwrap.dedent(head) + textwrap.dedent(code)
-    command = [*before, python, "-I", "-S", "-c", program]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, **options)
-
-
-def refusing(*calls):
-    """A filter that refuses calls as a kernel without them would; as literal Python source that loads it."""
-    rules = pyseccomp.SyscallFilter(pyseccomp.ALLOW)
-    for name, number, *conditions in calls:
-        rules.add_rule(pyseccomp.ERRNO(number), name, *conditions)
-    with open(os.memfd_create("filter"), "r+b") as file:
-        rules.export_bpf(file)
-        file.seek(0)
-        program = file.read()
-    return f"""
-        program = {program!r}
-        Library().call("prctl", 38, 1, 0, 0, 0)
-        Library().call("prctl", 22, 2, Library().counted(len(program) // 8, program), 0, 0)
-    """
-
-
-NO_LANDLOCK = (("landlock_create_ruleset", 38),)
-NO_SECCOMP = (("seccomp", 38), ("prctl", 22, pyseccomp.Arg(0, pyseccomp.EQ, 22)))
-OLD_SECCOMP = (("seccomp", 38),)
 
 
 # -- what it says
@@ -163,7 +126,7 @@ def test_require_fails_and_names_the_layer(missing, words):
     done = run(refusing(*missing) + code)
     name, message, hint = done.stdout.rstrip().split("|")
     assert (name, message) == ("SandboxFailure", f"cannot confine this process: {words}")
-    assert "'try'" in hint
+    assert "--sandbox=try" in hint
 
 
 def test_require_fails_where_python_cannot_call_the_c_library(monkeypatch):
@@ -226,9 +189,9 @@ def test_threads_that_run_already_are_confined_too():
 def test_a_role_may_have_namespaces_and_a_parent_whose_end_it_is_told():
     code = """
         from msmtp.sandbox.roles import ROLES, Role
-        ROLES['trial'] = Role('trial', '', filter='sender', namespaces=0x50000000, parent_death_signal=15)
+        ROLES['trial'] = Role('trial', '', filter='sender', namespaces=('user', 'net'), parent_death_signal=15)
         before = os.readlink('/proc/self/ns/net')
-        entry = sandbox.Entry(ROLES['trial'], (), ())
+        entry = sandbox.prepare('trial')
         entry.namespaces(); entry.parent_death()
         assert os.readlink('/proc/self/ns/net') != before
         told = (0).to_bytes(4, sys.byteorder) + b''

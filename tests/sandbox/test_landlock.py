@@ -46,7 +46,10 @@ class Kernel:
 )
 def test_every_right_that_the_version_knows_is_refused(abi, size, files, net, scopes):
     kernel = Kernel(abi)
-    assert landlock.restrict(kernel, [], [88]) == abi
+    made, took = landlock.ruleset(kernel, [], [88])
+    assert (made, took) == (kernel.descriptors[0], abi)
+    landlock.restrict(kernel, made, took)
+    os.close(made)
     create, *rules, restrict = kernel.calls
     attributes = create[1]
     assert (len(attributes), create[2]) == (size, size)
@@ -56,11 +59,35 @@ def test_every_right_that_the_version_knows_is_refused(abi, size, files, net, sc
     assert restrict == (landlock.RESTRICT_SELF, kernel.descriptors[0], 8 if abi >= 8 else 0)
 
 
-def test_the_ruleset_is_closed_again():
-    kernel = Kernel(7)
-    landlock.restrict(kernel, [], [])
+class KernelWithoutRules(Kernel):
+    def call(self, name, number, *arguments):
+        if number == landlock.ADD_RULE:
+            raise OSError(22, "Invalid argument")
+        return super().call(name, number, *arguments)
+
+
+def test_a_ruleset_that_fails_is_closed_again():
+    kernel = KernelWithoutRules(7)
+    with pytest.raises(OSError, match="Invalid argument"):
+        landlock.ruleset(kernel, [], [88])
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(kernel.descriptors[0])
+
+
+@pytest.mark.parametrize(
+    ("abi", "scopes", "expected"),
+    [(5, 3, b""), (7, 3, b"\3"), (7, landlock.ALL_SCOPES, b"\3"), (7, 1, b"\1"), (7, 0, b"")],
+)
+def test_scopes_may_be_left_open(abi, scopes, expected):
+    kernel = Kernel(abi)
+    os.close(landlock.ruleset(kernel, [], [], scopes)[0])
+    assert kernel.calls[0][1][16:].rstrip(b"\0") == expected
+
+
+def test_tcp_may_be_left_alone():
+    kernel = Kernel(7)
+    os.close(landlock.ruleset(kernel, [], None)[0])
+    assert struct.unpack("QQQ", kernel.calls[0][1])[1] == 0
 
 
 def test_what_is_given_back_on_a_path(tmp_path):
@@ -71,14 +98,16 @@ def test_what_is_given_back_on_a_path(tmp_path):
         (str(tmp_path), landlock.READING),
         (str(file), landlock.READING),
         (str(tmp_path), landlock.WRITING),
+        (str(tmp_path), landlock.RUNNING),
         ("/nowhere", 4),
     ]
-    landlock.restrict(kernel, paths, [])
-    rights = [struct.unpack("=Qi", rule[3])[0] for rule in kernel.calls[1:-1]]
+    os.close(landlock.ruleset(kernel, paths, [])[0])
+    rights = [struct.unpack("=Qi", rule[3])[0] for rule in kernel.calls[1:]]
     assert rights == [
         landlock.READ_FILE | landlock.READ_DIR,
         landlock.READ_FILE,  # a right about folders on a file is an error to the kernel
         landlock.WRITING & 0x1FFF,  # a right that this version does not know is one too
+        landlock.READ_FILE | landlock.READ_DIR | 1,
     ]
 
 
@@ -92,7 +121,8 @@ def test_no_version_is_asked_for_more_than_it_takes():
         try:
             libc = Library()
             libc.call("prctl", 38, 1, 0, 0, 0)
-            landlock.restrict(libc, [("/etc", landlock.READING), ("/tmp", landlock.WRITING)], [25])
+            places = [("/etc", landlock.READING), ("/tmp", landlock.WRITING), ("/bin", landlock.RUNNING)]
+            landlock.restrict(libc, *landlock.ruleset(libc, places, [25]))
             os.listdir("/etc")
             try:
                 os.listdir("/usr")

@@ -11,14 +11,17 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyseccomp
 from tests.support.certificates import Authority
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PROGRAM = REPOSITORY / "tests" / "sandbox" / "attempts.py"
+DAEMON = REPOSITORY / "tests" / "sandbox" / "daemon_attempts.py"
 NOBODY = 65534
 
 ROLES = ("sender", "sender-reading", "sender-pkcs11", "sender-gssapi")
@@ -89,6 +92,7 @@ def try_inside(
     uid: int | None = None,
     before: tuple[str, ...] = (),
     environment: dict[str, str] | None = None,
+    program: Path = PROGRAM,
     **settings: object,
 ) -> dict[str, tuple[str, list[str]]]:
     """What came of each attempt of a kind ("forbidden", "needed"), and what may come of it.  ``before``: a wrapper."""
@@ -100,7 +104,7 @@ def try_inside(
         "uid": os.getuid() if uid is None else uid,
         "numbers": numbers(),
     }
-    command = [*before, python, *flags, str(PROGRAM), json.dumps(settings)]
+    command = [*before, python, *flags, str(program), json.dumps(settings)]
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, env={**os.environ, **(environment or {})}, timeout=100
     )
@@ -113,3 +117,46 @@ def try_inside(
 def surprises(results: dict[str, tuple[str, list[str]]]) -> dict[str, tuple[str, list[str]]]:
     """The attempts that ended otherwise than they may."""
     return {name: (came, may) for name, (came, may) in results.items() if came not in may}
+
+
+def run(
+    code: str,
+    *,
+    python: str = sys.executable,
+    uid: int | None = None,
+    before: tuple[str, ...] = (),
+    **options: Any,
+) -> subprocess.CompletedProcess[str]:
+    """A process of its own that has the package at hand; ``uid``: the user it is from the start of the code."""
+    change = f"os.setgroups([]); os.setresgid({uid}, {uid}, {uid}); os.setresuid({uid}, {uid}, {uid})" if uid else ""
+    head = f"""
+        import os, sys, time, signal, json, errno
+        sys.path.insert(0, {str(REPOSITORY / "src")!r})
+        from msmtp import sandbox
+        from msmtp.sandbox.libc import Library
+        {change}
+    """
+    program = textwrap.dedent(head) + textwrap.dedent(code)
+    command = [*before, python, "-I", "-S", "-c", program]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, **options)
+
+
+def refusing(*calls: tuple[Any, ...]) -> str:
+    """A filter that refuses calls as a kernel without them would; as literal Python source that loads it."""
+    rules = pyseccomp.SyscallFilter(pyseccomp.ALLOW)
+    for name, number, *conditions in calls:
+        rules.add_rule(pyseccomp.ERRNO(number), name, *conditions)
+    with open(os.memfd_create("filter"), "r+b") as file:
+        rules.export_bpf(file)
+        file.seek(0)
+        program = file.read()
+    return f"""
+        program = {program!r}
+        Library().call("prctl", 38, 1, 0, 0, 0)
+        Library().call("prctl", 22, 2, Library().counted(len(program) // 8, program), 0, 0)
+    """
+
+
+NO_LANDLOCK = (("landlock_create_ruleset", 38),)
+NO_SECCOMP = (("seccomp", 38), ("prctl", 22, pyseccomp.Arg(0, pyseccomp.EQ, 22)))
+OLD_SECCOMP = (("seccomp", 38),)

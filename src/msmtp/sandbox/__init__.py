@@ -6,11 +6,22 @@ A process calls this once, when it holds all that it needs: its connection, its 
 use.  From then on it may do what its row in :data:`msmtp.sandbox.roles.ROLES` says, and nothing restores the rest.
 Each layer stands for itself, so that a kernel without one of them still has the others:
 
-    limits              no core file, no process beside it
+    limits              no core file, no process beside it; what else the role or the caller sets
+    namespaces          no network, no other process's semaphores, a user that is nobody (a daemon's workers)
+    capabilities        none of root's rights (a daemon's processes)
+    parent's end        a signal when the parent ends (a daemon's processes)
     no new privileges   no setuid program could help it
     not dumpable        no other process of the same user may look into its memory, or at its descriptors
     Landlock            no file, no TCP connection, no signal or abstract socket beyond what the role gives back
     seccomp             the system calls of the role; last, as it also refuses what the steps before it need
+
+A process that forks children into a role prepares that once; the child then only makes the system calls, and needs no
+file, no import and no memory to speak of for it:
+
+    prepared = prepare("worker", limits={"descriptors": 12, "file": 50 << 20})
+    check(prepared)                  # raises a failure in one line if this system cannot do it all
+    if not os.fork():
+        applied = prepared.enter(REQUIRE)
 
 Layer 2: the kernel is reached by raw calls (:mod:`msmtp.sandbox.libc`), the filters are data files made beforehand.
 """
@@ -20,23 +31,37 @@ from __future__ import annotations
 import sys
 import time
 
-from msmtp.failures import SandboxFailure
+from msmtp.failures import SandboxFailure, UnconfinedFailure
 from msmtp.sandbox import landlock
 from msmtp.sandbox.libc import Library, words
-from msmtp.sandbox.roles import FOLDER, NO_FILES, RESOURCES, ROLES, WRITE_FILES
+from msmtp.sandbox.roles import (
+    ABSTRACT,
+    CAPABILITIES,
+    FOLDER,
+    NAMESPACES,
+    READ_FILES,
+    RESOURCES,
+    ROLES,
+    RUN_FILES,
+    SIGNALS,
+    WRITE_FILES,
+)
 from msmtp.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from msmtp.sandbox.roles import Role
 
 REQUIRE, TRY, OFF = "require", "try", "off"
 """Policies: fail without a full sandbox, do what the kernel offers, do nothing."""
 
+HINT = f"--sandbox={TRY} runs with what this system has"
+
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 1, 4, 22, 38
 SECCOMP_MODE_FILTER = SECCOMP_SET_MODE_FILTER = 2
+CAPABILITY_VERSION_3 = 0x20080522
 
 SECCOMP = {"x86_64": 317, "aarch64": 277, "riscv64": 277, "ppc64le": 358, "i386": 354, "arm": 383, "loongarch64": 277}
 """The number of seccomp(2), which can confine every thread at once, by the architecture of the interpreter."""
@@ -66,39 +91,129 @@ class Applied:
             f"sandbox: NOT in force: {layer}: {reason}" for layer, reason in self.missing
         ]
 
+    def line(self) -> str:
+        """The same in one line, for a log."""
+        missing = [f"NOT in force: {layer}: {reason}" for layer, reason in self.missing]
+        return f"sandbox: role {self.role}: {'; '.join((*self.in_force, *missing))}"
 
-class Entry:
-    """One process on its way into its role."""
 
-    __slots__ = ("filter_name", "libc", "no_program", "program", "readable", "role", "writable")
+class Prepared:
+    """A role with all that it takes to enter it: the filter is read, the Landlock ruleset is an open descriptor.
 
-    def __init__(self, role: Role, readable: Sequence[str], writable: Sequence[str]) -> None:
+    It serves the process that made it and, as often as wanted, the children that process forks.
+    """
+
+    __slots__ = (
+        "abi",
+        "executable",
+        "filter_name",
+        "kept",
+        "libc",
+        "limited",
+        "made_by",
+        "no_program",
+        "no_ruleset",
+        "program",
+        "readable",
+        "role",
+        "ruleset",
+        "unable",
+        "writable",
+    )
+
+    def __init__(  # noqa: PLR0913 - what a caller may say about a role
+        self,
+        role: Role,
+        *,
+        readable: Sequence[str] = (),
+        writable: Sequence[str] = (),
+        executable: Sequence[str] = (),
+        limits: Mapping[str, int] | None = None,
+        keep: Sequence[str] = (),
+    ) -> None:
         self.role = role
         self.readable = (*expanded(role.readable), *readable)
         self.writable = (*expanded(role.writable), *writable)
-        self.libc = Library()
-        self.filter_name = role.reading_filter if self.readable and role.reading_filter else role.filter
+        self.executable = tuple(executable)
+        self.limited = [(name, (limits or {}).get(name, value)) for name, value in role.limits]
+        self.kept = tuple(keep)
+        self.made_by = os.getpid()
         self.program, self.no_program = b"", ""
-        try:  # now: when Landlock is in force, the file is out of reach
-            self.program = filter_for(self.filter_name, architecture())
-        except (OSError, ImportError, LookupError) as error:
-            self.no_program = f"no filter {self.filter_name} for {architecture()}: {error}"
+        self.ruleset, self.abi = -1, 0
+        self.no_ruleset: OSError | None = None
+        self.unable = ""
+        self.filter_name = (
+            (self.executable and role.running_filter) or (self.readable and role.reading_filter) or role.filter
+        )
+        pin_time_zone()
+        try:
+            self.libc = Library()
+        except Exception as error:  # noqa: BLE001 - Python without ctypes, a C library without what ctypes looks for
+            self.unable = f"the C library cannot be called: {error}"
+            return
+        self.read()
+
+    def read(self) -> None:
+        """Read the filter and look the paths up: when Landlock is in force, they are out of reach."""
+        role = self.role
+        if role.filter:
+            try:
+                self.program = filter_for(self.filter_name, architecture())
+            except (OSError, ImportError, LookupError) as error:
+                self.no_program = f"no filter {self.filter_name} for {architecture()}: {error}"
+        reading = landlock.READ_FILE if role.files <= READ_FILES else landlock.READING
+        paths = [(path, reading) for path in self.readable] + [(path, landlock.WRITING) for path in self.writable]
+        paths += [(path, landlock.RUNNING) for path in self.executable]
+        if role.landlock:
+            try:
+                self.ruleset, self.abi = landlock.ruleset(self.libc, paths, role.ports, role.scopes)
+            except OSError as error:
+                self.no_ruleset = error
+
+    def close(self) -> None:
+        """Close the descriptor it holds, if any; it is of no use afterwards."""
+        if self.ruleset >= 0:
+            os.close(self.ruleset)
+            self.ruleset = -1
 
     def limits(self) -> str:
         """Soft and hard limits; prlimit64() has 64-bit ones everywhere."""
-        for name, value in self.role.limits:
-            self.libc.call("prlimit64", 0, RESOURCES[name], words(8, value, value), None)
-        return f"limits: {', '.join([f'{name} {value}' for name, value in self.role.limits])}"
+        said = []
+        for name, value in self.limited:
+            if value is not None:
+                said.append(f"{name} {value}{self._limit(RESOURCES[name], value)}")
+        return f"limits: {', '.join(said)}"
 
-    def parent_death(self) -> str:
-        """A signal when the parent ends; to be set after the user was changed, which clears it."""
-        self.libc.call("prctl", PR_SET_PDEATHSIG, self.role.parent_death_signal, 0, 0, 0)
-        return f"signal {self.role.parent_death_signal} when the parent ends"
+    def _limit(self, resource: int, value: int) -> str:
+        try:
+            self.libc.call("prlimit64", 0, resource, words(8, value, value), None)
+        except PermissionError:
+            present = words(8, 0, 0)  # nobody else has these bytes; the kernel writes into them
+            self.libc.call("prlimit64", 0, resource, None, present)
+            if int.from_bytes(present[8:], sys.byteorder) >= value:
+                raise
+            return " (or less)"  # the limit that is there is lower, and stays
+        return ""
 
     def namespaces(self) -> str:
         """Namespaces of its own."""
-        self.libc.call("unshare", self.role.namespaces)
-        return f"namespaces {self.role.namespaces:#x}"
+        names = self.role.namespaces
+        self.libc.call("unshare", sum([NAMESPACES[name] for name in names]))
+        return f"namespaces of its own: {', '.join(names)}"
+
+    def capabilities(self) -> str:
+        """None of root's rights but those to keep, neither now nor in a program it runs."""
+        mask = sum([1 << CAPABILITIES[name] for name in self.kept])
+        self.libc.call("capset", words(4, CAPABILITY_VERSION_3, 0), words(4, mask, mask, 0, 0, 0, 0))
+        return f"capabilities: {', '.join(self.kept) or 'none'}"
+
+    def parent_death(self) -> str:
+        """A signal when the parent ends; to be set after the user was changed, which clears it."""
+        number = self.role.parent_death_signal
+        self.libc.call("prctl", PR_SET_PDEATHSIG, number, 0, 0, 0)
+        if self.made_by not in {os.getpid(), os.getppid()}:  # the parent ended before
+            os.kill(os.getpid(), number)
+        return f"signal {number} when the parent ends"
 
     def no_new_privileges(self) -> str:
         """No program that it might run gets more rights than it has; the two below need it."""
@@ -112,13 +227,30 @@ class Entry:
 
     def landlock(self) -> str:
         """No file, no TCP, no signal or abstract socket to others, but for what the role gives back."""
-        role = self.role
-        reading = landlock.READING if role.files == WRITE_FILES else landlock.READ_FILE
-        paths = [(path, reading) for path in self.readable] + [(path, landlock.WRITING) for path in self.writable]
-        abi = landlock.restrict(self.libc, paths, role.ports)
-        files = ", ".join([*self.readable, *[f"{path} (to write)" for path in self.writable]]) or "none"
-        ports = (", ".join(map(str, role.ports)) or "none") if abi >= landlock.NET_SINCE else "not held by this kernel"
-        return f"Landlock ABI {abi}: files {files}; TCP {ports}"
+        if self.no_ruleset:
+            raise self.no_ruleset
+        try:
+            landlock.restrict(self.libc, self.ruleset, self.abi)
+        finally:
+            self.close()
+        return f"Landlock ABI {self.abi}: files {self._files()}; TCP {self._tcp()}{self._scopes()}"
+
+    def _files(self) -> str:
+        writable = [f"{path} (to write)" for path in self.writable]
+        return ", ".join([*self.readable, *writable, *[f"{path} (to run)" for path in self.executable]]) or "none"
+
+    def _tcp(self) -> str:
+        if self.role.ports is None:
+            return "any"
+        if self.abi < landlock.NET_SINCE:
+            return "not held by this kernel"
+        return ", ".join(map(str, self.role.ports)) or "none"
+
+    def _scopes(self) -> str:
+        """What the role leaves open of them; a kernel before ABI 6 holds none, which is not said of each process."""
+        scopes = self.role.scopes
+        left = "abstract sockets " * (not scopes & ABSTRACT) + "signals" * (not scopes & SIGNALS)
+        return f"; left open: {left.strip().replace('sockets s', 'sockets, s')}" if left else ""
 
     def seccomp(self) -> str:
         """The filter of the role, for every thread of the process where the kernel can."""
@@ -140,50 +272,120 @@ class Entry:
         steps: list[tuple[str, Callable[[], str], object]] = [
             ("limits", self.limits, role.limits),
             ("namespaces", self.namespaces, role.namespaces),
+            ("capabilities", self.capabilities, role.capabilities is not None),
             ("parent's end", self.parent_death, role.parent_death_signal),
             ("no new privileges", self.no_new_privileges, role.no_new_privileges),
             ("not dumpable", self.not_dumpable, not role.dumpable),
-            ("Landlock", self.landlock, True),
+            ("Landlock", self.landlock, role.landlock),
             ("seccomp", self.seccomp, role.filter),
         ]
         return [(layer, step) for layer, step, wanted in steps if wanted]
 
+    def enter(self, policy: str = TRY) -> Applied:
+        """Confine this process to the role, for good; see :func:`enter` for the policies."""
+        if policy == OFF:
+            return Applied(self.role.name, (), (("everything", "switched off"),))
+        applied = self._take()
+        if applied.missing and policy == REQUIRE:
+            raise SandboxFailure(f"cannot confine this process: {phrase(applied.missing)}", hint=HINT)
+        return applied
 
-def enter(role: str, *, readable: Sequence[str] = (), writable: Sequence[str] = (), policy: str = TRY) -> Applied:
-    """Confine this process to the role, for good.
+    def _take(self) -> Applied:
+        """All the steps; one that cannot be taken does not keep the others from being taken."""
+        if self.unable:
+            return Applied(self.role.name, (), (("everything", self.unable),))
+        done, missing = [], []
+        for layer, step in self.steps():
+            try:
+                done.append(step())
+            except (OSError, LookupError) as error:
+                missing.append((layer, getattr(error, "strerror", None) or str(error)))
+        return Applied(self.role.name, tuple(done), tuple(missing))
 
-    ``readable``, ``writable``: absolute paths, files or directories, that stay in reach where the role may have any.
-    ``policy``: REQUIRE raises SandboxFailure for a layer that cannot be had, TRY leaves it out and says so in the
-    result, OFF does nothing.  ValueError for paths that the role may not have.
+
+def prepare(  # noqa: PLR0913 - what a caller may say about a role
+    role: str,
+    *,
+    readable: Sequence[str] = (),
+    writable: Sequence[str] = (),
+    executable: Sequence[str] = (),
+    limits: Mapping[str, int] | None = None,
+    keep: Sequence[str] = (),
+) -> Prepared:
+    """Read and look up all that entering the role will take; for this process, or for children that it forks.
+
+    ``readable``, ``writable``, ``executable``: absolute paths, files or directories, that stay in reach where the role
+    may have any; what may be run may be read.  ``limits``: value by name, for limits that the role's row has.
+    ``keep``: names of capabilities, for a process that has them.  ValueError for what the role may not have.
     """
     row = ROLES[role]
-    if (readable and row.files == NO_FILES) or (writable and row.files != WRITE_FILES):
+    asked = RUN_FILES if executable else WRITE_FILES if writable else READ_FILES if readable else 0
+    if asked > row.files:
         raise ValueError(f"role {role} may not keep these paths")
-    if policy == OFF:
-        return Applied(role, (), (("everything", "switched off"),))
-    pin_time_zone()
+    if not {*(limits or {})} <= {name for name, _ in row.limits}:
+        raise ValueError(f"role {role} has no such limit")
+    if not {*keep} <= {*(row.capabilities or ())}:
+        raise ValueError(f"role {role} may not keep these capabilities")
+    return Prepared(row, readable=readable, writable=writable, executable=executable, limits=limits, keep=keep)
+
+
+def enter(  # noqa: PLR0913 - what a caller may say about a role
+    role: str,
+    *,
+    readable: Sequence[str] = (),
+    writable: Sequence[str] = (),
+    executable: Sequence[str] = (),
+    limits: Mapping[str, int] | None = None,
+    keep: Sequence[str] = (),
+    policy: str = TRY,
+) -> Applied:
+    """Confine this process to the role, for good.
+
+    ``policy``: REQUIRE raises SandboxFailure for layers that cannot be had, TRY leaves them out and says so in the
+    result, OFF does nothing.  The others are those of :func:`prepare`.
+    """
+    prepared = prepare(role, readable=readable, writable=writable, executable=executable, limits=limits, keep=keep)
     try:
-        entry = Entry(row, readable, writable)
-    except Exception as error:  # noqa: BLE001 - Python without ctypes, a C library without what ctypes looks for
-        applied = Applied(role, (), (("everything", f"the C library cannot be called: {error}"),))
-    else:
-        applied = _take(entry)
-    if applied.missing and policy == REQUIRE:
-        layer, reason = applied.missing[0]
-        hint = f"the policy '{TRY}' runs with what this system has"
-        raise SandboxFailure(f"cannot confine this process: {layer}: {reason}", hint=hint)
-    return applied
+        return prepared.enter(policy)
+    finally:
+        prepared.close()
 
 
-def _take(entry: Entry) -> Applied:
-    """All the steps; one that cannot be taken does not keep the others from being taken."""
-    done, missing = [], []
-    for layer, step in entry.steps():
+def probe(prepared: Prepared) -> tuple[tuple[str, str], ...]:
+    """What of the role cannot be had here, as (layer, reason): tried in a child that then ends.
+
+    To be called before the process enters a role itself, and while it has one thread only.
+    """
+    reads, writes = os.pipe()
+    child = os.fork()
+    if not child:
         try:
-            done.append(step())
-        except (OSError, LookupError) as error:
-            missing.append((layer, getattr(error, "strerror", None) or str(error)))
-    return Applied(entry.role.name, tuple(done), tuple(missing))
+            missing = prepared._take().missing  # noqa: SLF001 - its own module
+            os.write(writes, "\n".join(["\0".join(pair) for pair in (*missing, ("", ""))]).encode())
+        finally:
+            os._exit(0)  # noqa: SLF001 - public, whatever its name says
+    os.close(writes)
+    told = b""
+    while block := os.read(reads, 4096):
+        told += block
+    os.close(reads)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if not told:
+        return (("everything", f"a process on its way into the role ended with status {status}"),)
+    return tuple([(pair[0], pair[1]) for pair in [line.split("\0") for line in told.decode().split("\n")[:-1]]])
+
+
+def check(*several: Prepared) -> None:
+    """Raise UnconfinedFailure, which has one line and exit code 78, unless all of these roles can be had in full."""
+    for prepared in several:
+        missing = probe(prepared)
+        if missing:
+            raise UnconfinedFailure(f"cannot confine the {prepared.role.name}: {phrase(missing)}", hint=HINT)
+
+
+def phrase(missing: Sequence[tuple[str, str]]) -> str:
+    """The layers that are missing, for people."""
+    return "; ".join([f"{layer}: {reason}" for layer, reason in missing])
 
 
 def expanded(paths: Sequence[str]) -> Iterator[str]:

@@ -34,16 +34,18 @@ NET_RIGHTS = ((NET_SINCE, 0b11),)
 """bind and connect of TCP.  Those of UDP (ABI 10) are left alone: no role without sockets could use them, and the one
 with sockets asks name servers."""
 
-SCOPES = ((6, 0b11),)
+SCOPES_SINCE, ALL_SCOPES = 6, 0b11
 """Abstract unix sockets and signals: not to processes outside of this one's domain."""
 
 SIZES = ((1, 8), (4, 16), (6, 24))
 """Bytes of struct landlock_ruleset_attr."""
 
+EXECUTE = 1
 READING = READ_FILE | READ_DIR
+RUNNING = READING | EXECUTE
 WRITING = READING | WRITE_FILE | TRUNCATE | MAKE_REG | REMOVE_FILE | IOCTL_DEV | RESOLVE_UNIX
 
-OF_A_FILE = WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV | RESOLVE_UNIX | 1
+OF_A_FILE = WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV | RESOLVE_UNIX | EXECUTE
 """The rights that may be given back on a path that is not a directory."""
 
 DIRECTORY = 0o040000
@@ -63,21 +65,33 @@ def version(libc: Library) -> int:
     return libc.call("syscall", CREATE_RULESET, None, 0, ASK_VERSION)
 
 
-def restrict(libc: Library, paths: Iterable[tuple[str, int]], ports: Iterable[int]) -> int:
-    """Refuse every right but those given back on the paths, and TCP connections but to the ports; the ABI it took."""
+def ruleset(
+    libc: Library, paths: Iterable[tuple[str, int]], ports: Iterable[int] | None, scopes: int = ALL_SCOPES
+) -> tuple[int, int]:
+    """What is to be refused, as an open descriptor (closed on exec), and the ABI it took.
+
+    Every right but those given back on the paths; TCP but connections to the ports (None: TCP is left alone); of the
+    ``scopes`` what leads out of the domain.
+    """
     abi = version(libc)
-    files, net = known(FILE_RIGHTS, abi), known(NET_RIGHTS, abi)
-    attributes = words(8, files, net, known(SCOPES, abi))[: max(size for since, size in SIZES if abi >= since)]
-    ruleset = libc.call("syscall", CREATE_RULESET, attributes, len(attributes), 0)
+    files, net = known(FILE_RIGHTS, abi), 0 if ports is None else known(NET_RIGHTS, abi)
+    attributes = words(8, files, net, scopes * (abi >= SCOPES_SINCE))
+    attributes = attributes[: max(size for since, size in SIZES if abi >= since)]
+    made = libc.call("syscall", CREATE_RULESET, attributes, len(attributes), 0)
     try:
         for path, rights in paths:
-            _give_back(libc, ruleset, path, rights & files)
-        for port in ports if net else ():
-            libc.call("syscall", ADD_RULE, ruleset, NET_PORT, words(8, CONNECT_TCP, port), 0)
-        libc.call("syscall", RESTRICT_SELF, ruleset, ALL_THREADS if abi >= ALL_THREADS_SINCE else 0)
-    finally:
-        os.close(ruleset)
-    return abi
+            _give_back(libc, made, path, rights & files)
+        for port in ports or () if net else ():
+            libc.call("syscall", ADD_RULE, made, NET_PORT, words(8, CONNECT_TCP, port), 0)
+    except BaseException:
+        os.close(made)
+        raise
+    return made, abi
+
+
+def restrict(libc: Library, made: int, abi: int) -> None:
+    """Put a ruleset in force, for good."""
+    libc.call("syscall", RESTRICT_SELF, made, ALL_THREADS if abi >= ALL_THREADS_SINCE else 0)
 
 
 def _give_back(libc: Library, ruleset: int, path: str, rights: int) -> None:

@@ -2,7 +2,9 @@
 
 A filter is a list of groups; the first group that names a call decides about it.  A group either allows its calls,
 refuses them with an errno, or has the kernel end the process.  What no group names fails with the filter's last word,
-for the sender ENOSYS: a library that tries something newer than these lists falls back as on an older kernel.
+for the sender ENOSYS: a library that tries something newer than these lists falls back as on an older kernel.  For the
+daemon's processes that read what strangers write it is the end of the process: all that they use is loaded before.  For
+the one that runs delivery commands it is leave, as the commands inherit the filter.
 
 Refused, not killed, is what the C library, Python or OpenSSL try on their own and do without: a mail must not be lost
 because a new version of one of them looks for a file.  Killed is what none of them tries, and what an intruder would.
@@ -30,7 +32,7 @@ OWN_PID = 0x4D534D54
 """Stands in the finished filters where the process puts its own number when it loads one."""
 
 # Argument bits, equal on every architecture this package has filters for unless a comment says otherwise.
-PROT_EXEC = 0x4
+PROT_WRITE, PROT_EXEC = 0x2, 0x4
 MAP_ANONYMOUS = 0x20
 AT_EMPTY_PATH = 0x1000
 FIONBIO, FIONREAD = 0x5421, 0x541B
@@ -42,6 +44,12 @@ MADV_DONTNEED, MADV_FREE = 4, 8
 IPPROTO_TCP, TCP_NODELAY, TCP_CORK, TCP_QUICKACK = 6, 1, 3, 12
 AF_UNIX, AF_INET, AF_INET6, AF_NETLINK = 1, 2, 10, 16
 SOCK_STREAM, SOCK_DGRAM, MSG_FASTOPEN = 1, 2, 0x20000000
+TIOCSTI = 0x5412
+CLONE_THREAD = 0x10000
+NEW_NAMESPACES = tuple(1 << bit for bit in (17, 25, 26, 27, 28, 29, 30))  # CLONE_NEW*: as clone(2) takes them
+OF_WORKERS = 0x5E000000  # CLONE_NEW* of user, net, ipc, uts, cgroup
+PR_SET_PDEATHSIG, PR_GET_DUMPABLE, PR_SET_DUMPABLE, PR_SET_NAME, PR_GET_SECCOMP, PR_SET_SECCOMP = 1, 3, 4, 15, 21, 22
+PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS, PR_GET_NO_NEW_PRIVS = 36, 38, 39
 FUTEXES = (0, 1, 3, 4, 5, 9, 10)  # wait wake requeue cmp_requeue wake_op wait_bitset wake_bitset
 
 FULL = 0xFFFFFFFFFFFFFFFF
@@ -207,7 +215,7 @@ READING = Group(
 FILES = Group(
     "reading and writing files",
     ALLOW,
-    "where Landlock lets it: credential caches, token stores, replay caches",
+    "where Landlock lets it: credential caches, token stores, the daemon's own folder",
     *opening(READ_WRITE, "for reading and writing"),
     "stat stat64 lstat lstat64 newfstatat fstatat64 statx access faccessat faccessat2 readlink readlinkat getcwd",
     "getdents getdents64 ftruncate ftruncate64 unlink unlinkat rename renameat renameat2 pwrite64 fchmod",
@@ -317,8 +325,156 @@ HOSTILE = Group(
     "set_thread_area",
 )
 
+# -- the daemon's roles
+
+SESSION = Group(
+    "session",
+    ALLOW,
+    "the client's connection, the channels, the log's pipe, the file for the mail: all of them open by now",
+    "read readv write writev recv recvfrom send",
+    Call("sendto", Condition(4, 0, FULL), otherwise=EPERM, note="without an address: only where the socket leads"),
+    "poll ppoll ppoll_time64 close shutdown getsockopt getsockname getpeername",
+)
+
+TAKING = Group(
+    "taking descriptors",
+    ALLOW,
+    "the delivery channel and the file for the mail come over a channel",
+    "recvmsg",
+)
+
+PASSING = Group(
+    "passing descriptors",
+    ALLOW,
+    "the delivery channel goes to the worker that knows a password",
+    "sendmsg",
+)
+
+TIMERS = Group(
+    "timers",
+    ALLOW,
+    "the delay after a wrong password",
+    "setitimer getitimer alarm pause timerfd_settime timerfd_settime64 timerfd_gettime timerfd_gettime64",
+)
+
+ENDING = Group(
+    "its signals and its end",
+    ALLOW,
+    "handlers set before the fork, abort() without a core",
+    "getpid gettid getppid",
+    "rt_sigaction rt_sigprocmask rt_sigpending rt_sigreturn sigreturn sigaltstack set_robust_list rseq",
+    *(
+        Call(name, Condition(0, OWN_PID, FULL), otherwise=EPERM, note="a signal to itself")
+        for name in ("kill", "tkill", "tgkill")
+    ),
+    "exit exit_group",
+)
+
+LOOKED_FOR = Group(
+    "looked for in good faith",
+    EACCES,
+    "late imports, tracebacks, codecs, allocators ask for these and do without",
+    "open openat stat stat64 lstat lstat64 access faccessat faccessat2 readlink readlinkat getcwd",
+    "getdents getdents64 statfs statfs64 fstatfs fstatfs64 fcntl fcntl64 lseek _llseek",
+    "getpgrp getpgid getsid getuid geteuid getgid getegid getresuid getresgid getgroups",
+    "getuid32 geteuid32 getgid32 getegid32 getresuid32 getresgid32 getgroups32",
+    "getrusage times uname sysinfo getcpu sched_getaffinity umask getrlimit ugetrlimit prlimit64",
+    "prctl arch_prctl mincore msync membarrier mlock mlock2 munlock",
+)
+
+NO_CONNECTIONS = Group(
+    "new connections, and descriptors passed on",
+    EPERM,
+    "the resolver tries them; a channel's answer never carries a descriptor back",
+    "socket connect sendmsg sendmmsg",
+)
+
+NO_SOCKETS = Group(
+    "new connections",
+    EPERM,
+    "the resolver tries them",
+    "socket connect",
+)
+
+SUPERVISING = Group(
+    "supervising",
+    ALLOW,
+    "inherited listeners, channels for its children, the children themselves",
+    "accept accept4 sendmsg recvmsg setsockopt dup dup2 dup3 pipe pipe2 eventfd eventfd2 memfd_create fcntl fcntl64",
+    Call("socketpair", Condition(0, AF_UNIX), note="channels"),
+    "epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait signalfd signalfd4",
+    "timerfd_create timerfd_settime timerfd_settime64 timerfd_gettime timerfd_gettime64",
+    "fork vfork",
+    Call("clone", Condition(0, 0, CLONE_THREAD), otherwise=EPERM, note="processes, no threads"),
+    "pidfd_open pidfd_send_signal kill tkill tgkill setsid setpgid set_tid_address",
+)
+
+CONFINING = Group(
+    "confining",
+    ALLOW,
+    "its children do this on their way into narrower roles; none of it widens anything",
+    "seccomp landlock_create_ruleset landlock_add_rule landlock_restrict_self prlimit64 capget capset",
+    "setuid setuid32 setgid setgid32 setreuid setreuid32 setregid setregid32 setresuid setresuid32 setresgid",
+    "setresgid32 setgroups setgroups32",
+    Call("unshare", Condition(0, 0, INT & ~OF_WORKERS), note="the namespaces of a worker"),
+    *any_of(
+        "prctl",
+        0,
+        (
+            *(PR_SET_PDEATHSIG, PR_GET_DUMPABLE, PR_SET_NAME, PR_GET_SECCOMP, PR_SET_SECCOMP),
+            *(PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS, PR_GET_NO_NEW_PRIVS),
+        ),
+        "what it is and becomes",
+    ),
+    Call("prctl", Condition(0, PR_SET_DUMPABLE), Condition(1, 0), note="not dumpable"),
+)
+
+RUNNING = Group(
+    "running itself again",
+    ALLOW,
+    "where Landlock lets it, the interpreter and its libraries: a new configuration, a new version",
+    "execve arch_prctl set_thread_area set_tls",
+    *(
+        Call(name, Condition(2, value, mask), note="code and data of libraries; nothing both writable and executable")
+        for name in ("mmap", "mmap2")
+        for value, mask in ((0, PROT_EXEC), (PROT_EXEC, PROT_EXEC | PROT_WRITE))
+    ),
+)
+
+_COMMANDS_OWN = {
+    *("execve", "execveat", "set_thread_area", "capset", "keyctl", "add_key", "request_key", "mq_open", "mq_unlink"),
+    *("setuid", "setuid32", "setgid", "setgid32", "setreuid", "setreuid32", "setregid", "setregid32", "setresuid"),
+    *("setresuid32", "setresgid", "setresgid32", "setfsuid", "setfsuid32", "setfsgid", "setfsgid32", "setgroups"),
+    *("setgroups32", "pidfd_send_signal", "rt_sigqueueinfo", "rt_tgsigqueueinfo"),
+}
+"""Of the hostile calls those that a delivery command may make in good faith; capabilities and users bound them."""
+
+MACHINERY = Group(
+    "machinery",
+    EPERM,
+    "no delivery command needs other processes' memory, mounts, namespaces or the kernel's machinery",
+    *(call for call in HOSTILE.calls if call.name not in _COMMANDS_OWN),
+    *(Call("clone", Condition(0, bit, bit), note="namespaces") for bit in NEW_NAMESPACES),
+    Call("ioctl", Condition(1, TIOCSTI), note="typing into a terminal"),
+)
+
+OPAQUE = Group(
+    "a call that a filter cannot look into",
+    ENOSYS,
+    "its arguments lie in memory; the C library falls back to clone",
+    "clone3",
+)
+
+OFFLINE = Group(
+    "no sockets",
+    EPERM,
+    "a command that delivers to files or programs needs none",
+    "socket connect bind listen accept accept4",
+)
+
 _CORE = (TRANSFER, LOCKS, MEMORY, CLOCK, ITSELF, DESCRIPTORS)
 _REST = (THREADS, NEWER, NAMES, CONNECTIONS, SETTINGS, HOSTILE)
+_ALONE = (MEMORY, CLOCK, ENDING, DESCRIPTORS, NEWER, LOOKED_FOR)
 
 
 class Filter:
@@ -344,5 +500,12 @@ FILTERS = {
     "sender-reading": Filter(READING, *_CORE, *_REST, otherwise=ENOSYS),
     "sender-pkcs11": Filter(FILES, SOCKETS_LOCAL, *_CORE, *_REST, otherwise=ENOSYS),
     "sender-gssapi": Filter(FILES, SOCKETS, KEYRINGS, *_CORE, *_REST, otherwise=ENOSYS),
+    "supervisor": Filter(SUPERVISING, CONFINING, FILES, *_CORE, *_REST, otherwise=ENOSYS),
+    "supervisor-running": Filter(SUPERVISING, CONFINING, RUNNING, FILES, *_CORE, *_REST, otherwise=ENOSYS),
+    "auth": Filter(SESSION, TAKING, PASSING, TIMERS, *_ALONE, NO_SOCKETS, otherwise=KILL),
+    "worker": Filter(SESSION, TAKING, *_ALONE, NO_CONNECTIONS, otherwise=KILL),
+    "delivery": Filter(MACHINERY, OPAQUE, otherwise=ALLOW),
+    "delivery-offline": Filter(MACHINERY, OPAQUE, OFFLINE, otherwise=ALLOW),
+    "tls": Filter(SESSION, *_ALONE, NO_CONNECTIONS, otherwise=KILL),
 }
 """The filters by the name that a role gives; each is committed once an architecture."""
