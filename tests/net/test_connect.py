@@ -89,7 +89,7 @@ def test_the_timeout_of_the_target_becomes_that_of_the_stream(listener: socket.s
     start = time.monotonic()
     with pytest.raises(Failure, match="timed out"):
         stream.read()
-    assert 0.1 <= time.monotonic() - start < 0.4
+    assert 0.1 <= time.monotonic() - start < 5
     stream.close()
 
 
@@ -233,7 +233,7 @@ def test_a_queue_that_stays_full_ends_with_the_deadline(unix: socket.socket) -> 
     waiting = fill(unix)
     start = time.monotonic()
     failure = failure_of(Target(socket=unix.getsockname(), timeout=0.1))
-    assert 0.1 <= time.monotonic() - start < 0.4
+    assert 0.1 <= time.monotonic() - start < 5
     assert isinstance(failure, ConnectFailure)
     assert failure.message == f"cannot connect to {unix.getsockname()}: Connection timed out"
     for one in waiting:
@@ -266,12 +266,13 @@ HOSTS = """
 """
 REACH = """
 import os, signal, socket, time
+import msmtp.net.race
 from msmtp.failures import Failure
 from msmtp.net.connect import Target, begin
 
 start = time.monotonic()
 
-def took(least, most):
+def took(least, most=5):  # far from what it should take: a busy machine is slow, and what must not happen lasts longer
     passed = time.monotonic() - start
     assert least <= passed < most, passed
 
@@ -301,7 +302,7 @@ def in_namespace(script: str) -> list[str]:
 
 
 def test_a_dead_address_gets_company_after_250_ms_and_loses() -> None:
-    said = in_namespace(LISTEN + 'stream = reach("half.test"); took(0.25, 0.45); assert sockets() == before + 1')
+    said = in_namespace(LISTEN + 'stream = reach("half.test"); took(0.25); assert sockets() == before + 1')
     assert said == ["192.0.2.1"]
 
 
@@ -312,7 +313,7 @@ listener = socket.create_server(("198.18.0.9", 2525))
 before = sockets()
 start = time.monotonic()
 stream = reach("last.test")
-took(0.75, 1.1)
+took(0.75)
 assert sockets() == before + 1
 """)
     assert said == ["198.18.0.9"]
@@ -320,7 +321,6 @@ assert sockets() == before + 1
 
 def test_addresses_start_in_the_order_of_rfc_8305() -> None:
     said = in_namespace("""
-import msmtp.net.race
 class Watched(msmtp.net.race.new_socket):
     def connect_ex(self, address):
         print(address[0])
@@ -338,25 +338,25 @@ def test_the_preferred_family_wins_when_it_answers() -> None:
     said = in_namespace("""
 listener = socket.create_server(("2001:db8::1", 2525), family=socket.AF_INET6)
 start = time.monotonic()
-stream = reach("six.test", timeout=5)
-took(0, 0.45)
+stream = reach("six.test", timeout=20)
+took(0)
 """)
     assert said == ["2001:db8::1"]
 
 
 def test_one_deadline_covers_all_addresses() -> None:
-    said = in_namespace('refused("hopeless.test", timeout=0.6); took(0.6, 0.9); assert sockets() == 0')
+    said = in_namespace('refused("hopeless.test", timeout=0.6); took(0.6, 2); assert sockets() == 0')
     assert said[0] == "ConnectFailure cannot connect to hopeless.test, port 2525: Connection timed out"
     assert said[1].count("Connection timed out") == 3, "0, 250 and 500 ms: the fourth never started"
 
 
 def test_a_dead_address_alone_ends_with_the_deadline() -> None:
-    said = in_namespace('refused("dead.test", timeout=0.3); took(0.3, 0.5)')
+    said = in_namespace('refused("dead.test", timeout=0.3); took(0.3)')
     assert said == ["ConnectFailure cannot connect to dead.test, port 2525: Connection timed out", ""]
 
 
 def test_a_refusal_is_followed_by_the_next_address_at_once() -> None:
-    said = in_namespace('refused("refuses.test"); took(0, 0.2)')
+    said = in_namespace('msmtp.net.race.ATTEMPT_DELAY = 20; refused("refuses.test"); took(0)')
     assert said[0] == "ConnectFailure cannot connect to refuses.test, port 2525: Connection refused"
     assert sorted(said[1].split("; ")) == ["192.0.2.1: Connection refused", "2001:db8::1: Connection refused"]
 
@@ -368,14 +368,14 @@ def test_the_better_reason_is_told() -> None:
 
 
 def test_no_route_at_all_is_told_without_waiting() -> None:
-    said = in_namespace('refused("nowhere.test"); took(0, 0.2)')
+    said = in_namespace('msmtp.net.race.ATTEMPT_DELAY = 20; refused("nowhere.test"); took(0)')
     assert said[0] == "ConnectFailure cannot connect to nowhere.test, port 2525: Network is unreachable"
 
 
 def test_setting_out_does_not_wait_for_the_answer() -> None:
     said = in_namespace("""
 pending = begin(Target("dead.test", 2525))
-took(0, 0.2)
+took(0)
 assert sockets() == 1
 pending.close()
 assert sockets() == 0
@@ -387,10 +387,11 @@ def test_after_a_long_absence_the_next_address_starts_at_once() -> None:
     said = in_namespace(
         LISTEN
         + """
-pending = begin(Target("half.test", 2525, timeout=1))
-time.sleep(1.5)
+msmtp.net.race.ATTEMPT_DELAY = 2
+pending = begin(Target("half.test", 2525, timeout=20))
+time.sleep(2)
 stream = pending.finish()
-took(1.5, 1.7)
+took(2, 4)
 print(stream.info.address)
 """
     )
@@ -405,7 +406,7 @@ signal.setitimer(signal.ITIMER_REAL, 0.4)
 try:
     reach("hopeless.test")
 except KeyboardInterrupt:
-    took(0.4, 0.6)
+    took(0.4)
     print("interrupted", sockets())
 """)
     assert said == ["interrupted 0"]
@@ -416,7 +417,7 @@ def test_signals_do_not_prolong_the_deadline() -> None:
 signal.signal(signal.SIGALRM, lambda *_: None)
 signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
 refused("hopeless.test", timeout=0.4)
-took(0.4, 0.7)
+took(0.4)
 """)
     assert "Connection timed out" in said[0]
 

@@ -45,7 +45,8 @@ def meanwhile(work: Callable[[], None]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def takes(least: float, most: float) -> Iterator[None]:
+def takes(least: float, most: float = 5) -> Iterator[None]:
+    """``most`` is far from what it should take: a busy machine is slow, and what must not happen would last longer."""
     start = time.monotonic()
     yield
     assert least <= time.monotonic() - start < most
@@ -99,7 +100,7 @@ def test_the_end_is_empty_however_often_one_asks() -> None:
 
 
 def test_a_silent_server_ends_the_read_on_time() -> None:
-    with connected(0.2) as (stream, _server), takes(0.2, 0.5):
+    with connected(0.2) as (stream, _server), takes(0.2):
         with pytest.raises(NetworkFailure) as caught:
             stream.read()
         assert caught.value.message == "network read error: the operation timed out"
@@ -112,7 +113,7 @@ def test_the_deadline_can_be_changed_and_lifted() -> None:
         with meanwhile(lambda: (time.sleep(0.25), server.sendall(b"x"))[1]):
             assert stream.read() == b"x"
         stream.deadline(0.1)
-        with takes(0.1, 0.4), pytest.raises(NetworkFailure):
+        with takes(0.1), pytest.raises(NetworkFailure):
             stream.read()
 
 
@@ -155,7 +156,7 @@ def test_a_small_write_leaves_at_once() -> None:
 
 
 def test_a_server_that_does_not_listen_ends_the_write_on_time() -> None:
-    with connected(0.2, buffers=4096) as (stream, _server), takes(0.2, 0.6):
+    with connected(0.2, buffers=4096) as (stream, _server), takes(0.2):
         with pytest.raises(NetworkFailure) as caught:
             stream.write(bytes(4 * MIB))
         assert caught.value.message == "network write error: the operation timed out"
@@ -170,7 +171,7 @@ def test_a_server_that_reads_byte_by_byte_does_not_prolong_the_deadline_of_a_blo
                 server.recv(64)
                 time.sleep(0.01)
 
-        with meanwhile(nibble), takes(0.4, 0.8):
+        with meanwhile(nibble), takes(0.4):
             with pytest.raises(NetworkFailure, match="timed out"):
                 stream.write(bytes(4 * MIB))
             stop.set()
@@ -184,7 +185,7 @@ def test_a_slow_line_that_moves_a_block_in_time_may_take_long_for_the_whole() ->
                 receive_all(server, BLOCK)
                 time.sleep(0.1)
 
-        with meanwhile(drink), takes(0.5, 5):
+        with meanwhile(drink), takes(0.5):
             stream.write(bytes(8 * BLOCK))
 
 
@@ -294,9 +295,9 @@ def interrupt(*_: object) -> None:
 
 def test_a_signal_handler_that_raises_ends_a_read_and_a_write() -> None:
     with connected(None, buffers=4096) as (stream, _server):
-        with alarm(interrupt, 0.1), takes(0.1, 0.5), pytest.raises(Interrupted):
+        with alarm(interrupt, 0.1), takes(0.1), pytest.raises(Interrupted):
             stream.read()
-        with alarm(interrupt, 0.1), takes(0.1, 0.5), pytest.raises(Interrupted):
+        with alarm(interrupt, 0.1), takes(0.1), pytest.raises(Interrupted):
             stream.write(bytes(4 * MIB))
 
 
@@ -304,7 +305,7 @@ def test_a_signal_handler_that_returns_changes_nothing() -> None:
     with (
         connected(0.3) as (stream, _server),
         alarm(lambda *_: None, 0.02, 0.02),
-        takes(0.3, 0.6),
+        takes(0.3),
         pytest.raises(NetworkFailure, match="timed out"),
     ):
         stream.read()
@@ -377,7 +378,7 @@ def test_a_certificate_nobody_trusts_ends_it_and_the_server_is_told_why() -> Non
 
 
 def test_a_silent_handshake_ends_on_time() -> None:
-    with connected(0.2) as (stream, _server), takes(0.2, 0.5):
+    with connected(0.2) as (stream, _server), takes(0.2):
         with pytest.raises(NetworkFailure) as caught:
             stream.start_tls(client_tls())
         assert caught.value.message == "TLS handshake failed: the operation timed out"
@@ -407,7 +408,7 @@ def test_a_server_that_trickles_its_handshake_does_not_prolong_the_deadline() ->
             server.sendall(out.read(1))
 
     with connected(0.5) as (stream, server), meanwhile(lambda: serve(server)):
-        with takes(0.5, 0.9), pytest.raises(NetworkFailure, match="TLS handshake failed: the operation timed out"):
+        with takes(0.5), pytest.raises(NetworkFailure, match="TLS handshake failed: the operation timed out"):
             stream.start_tls(client_tls())
         stop.set()
 
@@ -454,7 +455,7 @@ def test_records_that_hold_no_text_do_not_prolong_the_deadline_of_a_read() -> No
                 server.sendall(b"x")
                 time.sleep(0.05)
 
-        with meanwhile(ticket), takes(0.3, 0.6):
+        with meanwhile(ticket), takes(0.3):
             with pytest.raises(NetworkFailure) as caught:
                 stream.read()
             stop.set()
@@ -505,7 +506,7 @@ def test_a_server_that_does_not_listen_ends_the_write_on_time_under_tls_too() ->
 
     with connected(0.4, buffers=4096) as (stream, server), meanwhile(lambda: serve(server)):
         stream.start_tls(client_tls())
-        with takes(0.4, 0.8), pytest.raises(NetworkFailure, match="network write error: the operation timed out"):
+        with takes(0.4), pytest.raises(NetworkFailure, match="network write error: the operation timed out"):
             stream.write(bytes(4 * MIB))
         stop.set()
 
@@ -543,7 +544,8 @@ def test_closing_does_not_wait_for_a_server_that_does_not_listen() -> None:
         stream.start_tls(FakeEngine())
         with pytest.raises(NetworkFailure):
             stream.write(bytes(4 * MIB))
-        with takes(0, 0.1):
+        stream.deadline(10)
+        with takes(0):
             stream.close()
 
 
