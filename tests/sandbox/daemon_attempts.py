@@ -417,7 +417,7 @@ def _():
 def _():
     yield
     block = bytearray(64 << 20)
-    objects = [[number] for number in range(300_000)]
+    objects = [[number] for number in range(50_000)]
     del block, objects
     gc.collect()
 
