@@ -100,9 +100,9 @@ class Applied:
 class Prepared:
     """A role with all that it takes to enter it: the filter is read, the Landlock ruleset is an open descriptor.
 
-    It serves the process that made it and, as often as wanted, the children that process forks; not their children,
-    nor a process that went to the background since: one that is to be told of its parent's end takes itself for orphaned
-    there, and ends.
+    It serves the process that made it and, as often as wanted, the children that it forks; not their children,
+    nor a process that went to the background since: one that is to be told of its parent's end takes itself for
+    orphaned there, and ends.
     """
 
     __slots__ = (
