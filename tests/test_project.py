@@ -32,7 +32,7 @@ def is_text(path):
 
 FILES = list(files())
 TEXTS = [path for path in FILES if is_text(path)]
-SCRIPTS = [path for path in TEXTS if path.read_bytes().startswith(b"#!")]
+SCRIPTS = [path for path in TEXTS if path.read_bytes().startswith(b"#!") and path.suffix != ".in"]
 DOCUMENTS = [path for path in TEXTS if path.suffix == ".md"]
 
 # Words that say "not done", in pieces so that this line is not found.
