@@ -9,6 +9,7 @@ import shutil
 import sys
 import textwrap
 
+import pyseccomp
 import pytest
 from tests.support.inside import (
     DAEMON,
@@ -40,6 +41,7 @@ OTHER_PYTHONS = sorted(
 """One of each minor version, but for the one that runs these tests."""
 
 NO_NAMESPACES = (("unshare", 1),)
+NO_USERS = (("unshare", 1, pyseccomp.Arg(0, pyseccomp.MASKED_EQ, 1 << 28, 1 << 28)),)
 NO_FILES = (("open", 13), ("openat", 13), ("landlock_create_ruleset", 13), ("stat", 13), ("newfstatat", 13))
 
 OF_ROOT_ONLY = (
@@ -350,13 +352,13 @@ def test_nothing_is_missing_here_and_asking_confines_nobody():
     [
         (NO_LANDLOCK, "Landlock: Function not implemented"),
         (NO_SECCOMP, "seccomp: Invalid argument"),
-        (NO_NAMESPACES, "namespaces: Operation not permitted"),
+        (NO_NAMESPACES, "namespaces: user, net, ipc, uts, cgroup: Operation not permitted"),
+        *([(NO_USERS, "namespaces: user: Operation not permitted")] if os.getuid() == 0 else []),
         (
             (*NO_LANDLOCK, *NO_NAMESPACES),
-            "namespaces: Operation not permitted; Landlock: Function not implemented",
+            "namespaces: user, net, ipc, uts, cgroup: Operation not permitted; Landlock: Function not implemented",
         ),
     ],
-    ids=["landlock", "seccomp", "namespaces", "two"],
 )
 def test_a_service_learns_in_one_line_what_is_missing(calls, words):
     code = """

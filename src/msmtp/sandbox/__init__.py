@@ -200,8 +200,23 @@ class Prepared:
     def namespaces(self) -> str:
         """Namespaces of its own."""
         names = self.role.namespaces
-        self.libc.call("unshare", sum([NAMESPACES[name] for name in names]))
+        try:
+            self.libc.call("unshare", sum([NAMESPACES[name] for name in names]))
+        except OSError:
+            self._namespaces_one_by_one(names)
         return f"namespaces of its own: {', '.join(names)}"
+
+    def _namespaces_one_by_one(self, names: Sequence[str]) -> None:
+        """Root may have the others where nobody may have a user's: in a chroot, or if they are switched off."""
+        refused, reason = [], ""
+        for name in names:
+            try:
+                self.libc.call("unshare", NAMESPACES[name])
+            except OSError as error:
+                refused.append(name)
+                reason = error.strerror or str(error)
+        if refused:
+            raise LookupError(f"{', '.join(refused)}: {reason}")
 
     def capabilities(self) -> str:
         """None of root's rights but those to keep, neither now nor in a program it runs."""
