@@ -388,7 +388,7 @@ def test_after_a_long_absence_the_next_address_starts_at_once() -> None:
         LISTEN
         + """
 msmtp.net.race.ATTEMPT_DELAY = 2
-pending = begin(Target("half.test", 2525, timeout=20))
+pending = begin(Target("half.test", 2525, timeout=1))
 time.sleep(2)
 stream = pending.finish()
 took(2, 4)
