@@ -36,7 +36,8 @@ need_packages() {
     fi
     progress "installing Debian packages:$missing"
     apt_lists
-    # shellcheck disable=SC2086 - one word a package
+    # One word a package:
+    # shellcheck disable=SC2086
     DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=300 install --no-install-recommends $missing \
         </dev/null >"$top/.cache/apt.log" 2>&1 || { cat "$top/.cache/apt.log" >&2; fail "apt-get install failed"; }
 }
