@@ -126,14 +126,23 @@ def token() -> bytes:
     return os.urandom(TOKEN_OCTETS).hex().encode()
 
 
-def envelope_for(letter: Letter, account: Account, envelope_id: str | None, extensions: Extensions) -> Envelope:
+def identification(envelope_id: str | None) -> bytes:
+    """ENVID as MAIL says it (RFC 3461, 4.4), b"" for none; to be made while files can be opened."""
+    if not envelope_id:
+        return b""
+    from msmtp.smtp.xtext import encode  # for those few who want to be told of their mail by a name of their own
+
+    return encode(os.fsencode(envelope_id))
+
+
+def envelope_for(letter: Letter, account: Account, envid: bytes, extensions: Extensions) -> Envelope:
     """What to say to this server about the letter.  Raises UnsendableFailure if it lacks what the letter needs."""
     envelope = Envelope(letter.sender, tuple(letter.recipients), letter.size)
     envelope.eight_bit = letter.mail.scan.has_8bit or not letter.header.isascii()
     envelope.utf8 = letter.utf8_header or not all(part.isascii() for part in (letter.sender, *letter.recipients))
     envelope.notify = account.dsn_notify.encode()
     envelope.amount = account.dsn_return.encode()
-    envelope.envid = xtext(os.fsencode(envelope_id or ""))
+    envelope.envid = envid
     if envelope.utf8 and not extensions.has(b"SMTPUTF8"):
         if isinstance(letter.ascii, Failure):
             raise letter.ascii
@@ -193,11 +202,3 @@ def is_utf8(octets: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def xtext(octets: bytes) -> bytes:
-    """Octets as xtext (RFC 3461, 4): all but printable ASCII, ``+`` and ``=`` among them, as ``+`` and two digits."""
-    return b"".join(
-        b"%c" % octet if 33 <= octet <= 126 and octet not in b"+=" else b"+%02X" % octet  # noqa: PLR2004 - "!" to "~"
-        for octet in octets
-    )

@@ -113,11 +113,12 @@ class Sending:
 
     def deliver(self) -> Delivery:
         """Connect and hand the letter over."""
+        envid = envelope.identification(self.line.envelope_id)
         try:
             session = self.connector.connect()
             try:
                 extensions = session.extensions
-                addressed = envelope.envelope_for(self.letter, self.account, self.line.envelope_id, extensions)
+                addressed = envelope.envelope_for(self.letter, self.account, envid, extensions)
                 partial = self.account.partial_recipients
                 self.transfer = Transfer(session, addressed, self.letter.content, self.letter.log_size, partial=partial)
                 delivery = self.transfer.run()
