@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import subprocess
 import sys
@@ -82,6 +83,7 @@ def test_the_proxy_gets_the_name_and_the_stream_is_ours(host: str, asked: bytes)
         with pytest.raises(NetworkFailure, match="timed out"):
             stream.read()
         assert 0.5 <= time.monotonic() - start < 5, "the stream does not block after PySocks had the socket"
+        assert not os.get_blocking(stream.fileno()), "a write would wait for ever"
         assert stream.info.address == ""
         assert stream.info.canonical_name() == ""
         stream.close()
