@@ -23,7 +23,7 @@ installed() { dpkg-query -W -f '${db:Status-Status}\n' "$1" 2>/dev/null | grep -
 # Make sure that all Debian packages for $1 are there.
 need_packages() {
     command -v dpkg-query >/dev/null && command -v apt-get >/dev/null ||
-        fail "this is made for Debian 12 or later; elsewhere, provide what scripts/debian-packages.txt lists and see docs/"
+        fail "this needs Debian 12 or later: it gets what it lacks by apt-get"
     missing=
     for package in $(packages_for "$1"); do
         installed "$package" || missing="$missing $package"

@@ -100,8 +100,6 @@ def pytest_runtest_call(item: pytest.Item) -> object:
     """Compare what is open and running after the test with what was before; fixtures stand outside of this."""
     files, children = _open_files(), _children()
     result = yield
-    if item.get_closest_marker("keeps"):
-        return result
     patience = time.monotonic() + 2  # a server that a fixture runs may still be closing its side
     while leaked := _leaks(files, children):
         if time.monotonic() > patience:
@@ -165,4 +163,3 @@ def _release() -> str:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "root: the test needs root, to become somebody else or to look into others")
     config.addinivalue_line("markers", "releases(*names): the test is for these releases of Debian only")
-    config.addinivalue_line("markers", "keeps: the test opens something that its module keeps on purpose")
