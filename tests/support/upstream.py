@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,7 @@ def upstream_msmtp() -> Path:
     return starter
 
 
+@functools.cache
 def upstream_version() -> tuple[int, ...]:
     """The version of it, as (1, 8, 23)."""
     words = subprocess.run([upstream_msmtp(), "--version"], capture_output=True, text=True, check=True).stdout.split()

@@ -179,7 +179,7 @@ def choose(
     sender = line.sender
     notes = configuration.notes
     if line.read_envelope_from and line.sends:
-        sender = _sender_of_mail(mail_sender)
+        sender = sender_of_mail(mail_sender)
         notes.insert(0, f"envelope from address extracted from mail: {sender}")
     definition = _find(line, configuration, sender, environment)
     account = build(definition, line.settings)
@@ -198,7 +198,8 @@ def choose(
     return account
 
 
-def _sender_of_mail(mail_sender: Callable[[], str | None]) -> str:
+def sender_of_mail(mail_sender: Callable[[], str | None]) -> str:
+    """The address that --read-envelope-from takes from the mail.  Raises UsageFailure if there is none."""
     sender = mail_sender()
     if not sender:
         raise UsageFailure("no envelope from address found", hint="the mail has no From header with an address")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from msmtp.config import reader
-from msmtp.config.account import choose
+from msmtp.config.account import choose, sender_of_mail
 from msmtp.failures import Failure
 from msmtp.system import os
 
@@ -28,6 +28,8 @@ def settle(line: CommandLine, reporter: Reporter, mail_sender: Callable[[], str 
     What was noted on the way is printed for --pretend and --debug; a file that could not be read is said always.
     Raises what msmtp.config.reader.load and msmtp.config.account.choose raise.
     """
+    if line.read_envelope_from and line.sends:
+        sender_of_mail(mail_sender)  # a mail without one needs no configuration
     configuration = reader.Configuration()
     try:
         if "host" not in line.settings:
