@@ -103,7 +103,10 @@ def refusal(step: str, reply: Reply, subject: str = "") -> Failure:
     """The failure that a reply other than the one due means at a step of STEPS; ``subject`` goes into its words."""
     words, deferred, refused = STEPS[step]
     kind = deferred if is_temporary(step, reply) else refused
-    return kind(words.format(subject), hint=hint_for(reply), server=reply_lines(reply))
+    failure = kind(words.format(subject), hint=hint_for(reply), server=reply_lines(reply))
+    if reply.severity != 4:  # noqa: PLR2004 - a 552 that counts as temporary is final to the C program
+        failure.upstream_exit = refused.upstream_exit
+    return failure
 
 
 class Refusal:
