@@ -442,3 +442,16 @@ def peak(folder: Path, size: int) -> int:
         process.returncode = os.waitstatus_to_exitcode(status)
         assert process.returncode == 0
     return usage.ru_maxrss
+
+
+def test_a_connection_that_breaks_while_an_exchange_is_cancelled_hides_nothing_of_its_reason(tmp_path):
+    def false_server(session) -> None:
+        for answer in ("220 hi", "250-hi\n250 AUTH SCRAM-SHA-256", "334 cj1mYWxzZQ=="):
+            session.say(answer)
+            session.line()
+        session.reset()
+
+    with ScriptedServer(false_server, raise_errors=False) as server:
+        run = msmtp(tmp_path, account(server.port, "auth scram-sha-256\nuser joe\npassword secret"), *TO)
+    assert run.code == 70
+    assert "authentication failed (method SCRAM-SHA-256): " in run.err

@@ -8,7 +8,7 @@ this file says what follows what.  It waits for the server only where the next c
 
 from __future__ import annotations
 
-from msmtp.failures import CommandFailure, Failure, ProtocolFailure, ServerGoneFailure, UnsupportedFailure
+from msmtp.failures import CommandFailure, Failure, ProtocolFailure, UnsupportedFailure
 from msmtp.sender.outcome import refusal, text
 from msmtp.smtp.client import ClientConnection
 from msmtp.smtp.commands import Auth, AuthCancel, AuthResponse, Ehlo, Helo, Lhlo, Quit, StartTls
@@ -165,7 +165,7 @@ class Session:
         """Cancel an authentication exchange; that the server has gone meanwhile changes nothing."""
         try:
             self.ask(AuthCancel())
-        except (ServerGoneFailure, ProtocolFailure):
+        except Failure:
             return
 
     def quit(self) -> None:
@@ -176,5 +176,5 @@ class Session:
         """Say QUIT where there is no mail to wait for, if the server still listens."""
         try:
             self.quit()
-        except Failure:
+        except (Failure, OSError):
             return
