@@ -208,6 +208,10 @@ class PasswordFailure(Failure, exit_code=EX_UNAVAILABLE):
     """Authentication needs a user name or a password, and nobody and nothing here has it."""
 
 
+class SystemFailure(Failure, exit_code=EX_OSERR):
+    """The system refuses what it never refuses: memory, a descriptor, a module, an answer of poll(2)."""
+
+
 class SandboxFailure(Failure, exit_code=EX_OSERR):
     """The process could not give up its rights as asked."""
 

@@ -106,7 +106,9 @@ def test_a_fault_of_ours_shows_where_it_is_and_nothing_of_what_it_held(tmp_path)
     command = [MSMTP[0], "-I", "-c", source, "-C", str(rc), "jane@example.net"]
     done = subprocess.run(command, input=MAIL.decode(), capture_output=True, text=True, check=False)
     assert done.returncode == 70
-    assert done.stderr == "-c: internal error: ValueError at <string>:2; please report this\n"
+    assert done.stderr.split("\n")[0] == "-c: internal error: ValueError at <string>:2; please report this"
+    assert "could not send mail" in done.stderr
+    assert SECRET not in done.stdout + done.stderr
 
 
 def test_pretend_and_debug_of_the_settings_do_not_show_it(tmp_path):

@@ -193,7 +193,10 @@ class Stream:
             self._engine.close()
             self._say_at_once(self._engine)
             self._engine = None
-        self._socket.close()
+        try:
+            self._socket.close()
+        except OSError:
+            pass  # it is closed all the same (close(2))
 
     # -- TLS
 

@@ -6,12 +6,11 @@ said, with the line, and changes nothing about the mail.
 
 from __future__ import annotations
 
-import sys
 import time
 
 from msmtp.exits import EX_OK, name_of
 from msmtp.sender.outcome import reply_lines, text
-from msmtp.sender.report import brief, printable
+from msmtp.sender.report import brief, printable, write_out
 from msmtp.system import os
 
 TYPE_CHECKING = False
@@ -90,15 +89,16 @@ class Log:
         """Open the log file for appending; a problem is kept for the end."""
         import fcntl  # noqa: F401 - for lock(): not every Python has it built in, and the sandbox keeps files away
 
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY
         try:
-            self.descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            self.descriptor = os.open(path, flags | os.O_NONBLOCK, 0o666)  # a FIFO that nobody reads is not waited for
         except OSError as error:
             self.problem = f"cannot open: {error.strerror}"
 
     def write(self, line: str, code: int) -> None:
         """Write the line everywhere it belongs.  Raises nothing."""
         if self.account.logfile == "-":
-            sys.stdout.write(self.stamped(line))
+            write_out(self.stamped(line))
         elif self.account.logfile:
             self.append(self.stamped(line))
             if self.problem:
@@ -107,12 +107,13 @@ class Log:
         if self.use_syslog:
             write_syslog(line, code)
 
-    def stamped(self, line: str) -> str:
+    def stamped(self, line: str) -> bytes:
         """The line as it stands in a file: time first, unless the format is ``none``."""
         pattern = self.account.logfile_time_format or DEFAULT_TIME_FORMAT
-        return f"{line}\n" if pattern == "none" else f"{time.strftime(pattern)} {line}\n"
+        stamped = f"{line}\n" if pattern == "none" else f"{time.strftime(pattern)} {line}\n"
+        return stamped.encode("utf-8", "surrogateescape")
 
-    def append(self, line: str) -> None:
+    def append(self, octets: bytes) -> None:
         """Append to the file under a lock; what goes wrong is kept in ``problem``."""
         if self.descriptor < 0:
             return
@@ -120,7 +121,6 @@ class Log:
             if not lock(self.descriptor):
                 self.problem = f"cannot lock: another process has held the lock for {LOCK_SECONDS:.0f} seconds"
                 return
-            octets = line.encode("utf-8", "surrogateescape")
             if os.write(self.descriptor, octets) != len(octets):
                 self.problem = "cannot write: no space left"
         except OSError as error:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import sys
 
 from msmtp.config import command_line
-from msmtp.exits import EX_IOERR, EX_OK, EX_OSERR, EX_SOFTWARE, EX_TEMPFAIL
+from msmtp.exits import EX_IOERR, EX_OK, EX_TEMPFAIL
 from msmtp.failures import Failure
 from msmtp.sender import signals
-from msmtp.sender.report import Reporter
+from msmtp.sender.report import Reporter, no_output, unexpected
 from msmtp.system import os
 
 TYPE_CHECKING = False
@@ -106,21 +106,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         reporter.say("interrupted")
         return EX_TEMPFAIL
-    except MemoryError:
-        reporter.say("out of memory")
-        return EX_OSERR
-    except Exception as error:  # noqa: BLE001 - a fault of ours; a traceback could show a password
-        reporter.say(fault(error))
-        return EX_SOFTWARE
-
-
-def fault(error: Exception) -> str:
-    """Words for an exception that should not have got here: where it was raised, and nothing of what it says."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    where = f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}" if trace else "unknown place"
-    return f"internal error: {type(error).__name__} at {where}; please report this"
+    except Exception as error:  # noqa: BLE001 - no traceback ever reaches a user
+        fault = unexpected(error)
+        reporter.failure(fault)
+        return fault.exit_code
 
 
 def finish(code: int) -> NoReturn:
@@ -130,7 +119,7 @@ def finish(code: int) -> NoReturn:
             sys.stdout.flush()
     except (OSError, ValueError) as error:
         if code == EX_OK:
-            Reporter("msmtp").say(f"cannot write to standard output: {getattr(error, 'strerror', error)}")
+            Reporter("msmtp").say(no_output(error))
             code = EX_IOERR
     os._exit(code)  # noqa: SLF001 - os has it under this name
 
@@ -150,4 +139,6 @@ def hold_standard_descriptors() -> None:
 def run() -> NoReturn:
     """The console script."""
     hold_standard_descriptors()
+    if sys.stdout is not None:
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # whatever stands in a file
     finish(main())

@@ -6,11 +6,10 @@ or begins a line of its own, and none of it is without end.
 
 from __future__ import annotations
 
-from msmtp.system import os
+import sys
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from msmtp.failures import Failure
+from msmtp.failures import Failure, SystemFailure
+from msmtp.system import os
 
 LONGEST_LINE = 4096  # characters
 LONGEST_REPLY_LINE = 1000  # characters; RFC 5321, 4.5.3.1.5, allows 510
@@ -39,6 +38,43 @@ class Reporter:
             self.say(f"{said_by}: {line}")
         if failure.hint:
             self.say(failure.hint)
+
+
+def unexpected(error: Exception) -> Failure:
+    """The failure for an exception that nobody knew of: the system's fault or ours.
+
+    It says where that was, and of what Python says only the system's own words: the rest could show a password.
+    """
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}" if trace else "unknown place"
+    if isinstance(error, MemoryError):
+        return SystemFailure("out of memory")
+    if isinstance(error, (OSError, ImportError)):  # ImportError: no memory, no descriptors, or a package being replaced
+        return SystemFailure(f"system error: {getattr(error, 'strerror', None) or error} (at {place})")
+    return Failure(f"internal error: {type(error).__name__} at {place}; please report this")
+
+
+def write_out(octets: bytes) -> None:
+    """Write to standard output at once, beside the mail (--debug, a log there).
+
+    If nobody takes it, that is said, nothing more is written there, and nothing changes about the mail.
+    """
+    if sys.stdout is None:  # it was closed when we started
+        return
+    try:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(octets)
+        sys.stdout.buffer.flush()
+    except (OSError, ValueError) as error:
+        sys.stdout = None
+        Reporter("msmtp").say(no_output(error))
+
+
+def no_output(error: Exception) -> str:
+    """Words for a standard output that cannot be written to."""
+    return f"cannot write to standard output: {getattr(error, 'strerror', None) or error}"
 
 
 def printable(line: str) -> str:

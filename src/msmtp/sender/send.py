@@ -6,9 +6,6 @@ from msmtp.exits import EX_OK
 from msmtp.failures import (
     ConfigFailure,
     Failure,
-    InterruptFailure,
-    NetworkFailure,
-    ServerGoneFailure,
     UnsendableFailure,
     UnsupportedFailure,
 )
@@ -17,6 +14,7 @@ from msmtp.sender import accounts, envelope, signals
 from msmtp.sender.connecting import Connector
 from msmtp.sender.log import Log, log_line
 from msmtp.sender.outcome import exit_code
+from msmtp.sender.report import unexpected
 from msmtp.sender.spool import read_mail
 from msmtp.sender.transfer import Transfer
 from msmtp.system import os
@@ -101,6 +99,8 @@ class Sending:
             if self.connector.preparing and isinstance(caught, ConfigFailure):
                 raise  # the configuration is wrong, a password command first of all: no attempt, no line in the log
             failure = caught
+        except Exception as error:  # noqa: BLE001 - it is told and logged like any other failure
+            failure = unexpected(error)
         signals.ignore()
         if not self.log.opened:
             self.log.open()
@@ -141,7 +141,6 @@ class Sending:
             self.reporter.say(f"could not send mail to all recipients{origin}")
             return
         self.reporter.failure(failure)
-        lost = isinstance(failure, (NetworkFailure, ServerGoneFailure, InterruptFailure))
-        if lost and self.transfer is not None and self.transfer.given:
+        if self.transfer is not None and self.transfer.given:
             self.reporter.say(UNCERTAIN)
         self.reporter.say(f"could not send mail{origin}")

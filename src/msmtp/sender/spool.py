@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 BLOCK = 65536  # octets a read or write
 MEMORY = 4 * BLOCK  # octets of body held in memory
+POLLIN = 1  # the select module is not worth its import here
 REGULAR = 0o100000  # S_IFREG: the stat module is not worth its import here
 FORMAT = 0o170000  # S_IFMT
 
@@ -127,11 +128,24 @@ def keep(body: Body, block: bytes, descriptor: int, start: int) -> None:
 
 
 def read_block(descriptor: int) -> bytes:
-    """The next block of standard input, b"" at its end."""
+    """The next block of standard input, b"" at its end; waited for even if somebody has made it nonblocking."""
     try:
-        return os.read(descriptor, BLOCK)
+        while True:
+            try:
+                return os.read(descriptor, BLOCK)
+            except BlockingIOError:
+                wait_for_input(descriptor)
     except OSError as error:
         raise FileFailure(f"cannot read the mail from standard input: {error.strerror}") from error
+
+
+def wait_for_input(descriptor: int) -> None:
+    """Wait until there is something to read."""
+    from select import poll
+
+    readable = poll()
+    readable.register(descriptor, POLLIN)
+    readable.poll()
 
 
 def seekable(descriptor: int) -> int:

@@ -52,7 +52,7 @@ class Submission:
     def run(self) -> None:
         """Answer until the session is over."""
         write(self.connection.greet())
-        while octets := os.read(STANDARD_INPUT, READ):
+        while octets := spool.read_block(STANDARD_INPUT):
             for event in self.connection.receive(octets):
                 self.take(event)
             if self.connection.state == "closed":

@@ -5,7 +5,7 @@ Nothing is left out, passwords neither: that is what the manual promises and war
 
 from __future__ import annotations
 
-import sys
+from msmtp.sender.report import write_out
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,6 +35,4 @@ class Trace:
 
 def show(line: bytes) -> None:
     """One line on standard output, octets untouched."""
-    sys.stdout.flush()
-    sys.stdout.buffer.write(line + b"\n")
-    sys.stdout.buffer.flush()
+    write_out(line + b"\n")

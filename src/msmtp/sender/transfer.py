@@ -84,7 +84,8 @@ class Transfer:
     """The transfer of one mail.
 
     ``content`` gives the mail's octets in blocks, with any line ends, each time it is called.  ``partial``: send to the
-    others when some recipients are refused.  ``given`` is True from the moment the server may take the mail for sent.
+    others when some recipients are refused.  ``given`` is True from the moment the server may take the mail for sent to
+    the one when it says that it does not.
     """
 
     __slots__ = ("content", "envelope", "given", "logged_size", "partial", "refused", "session")
@@ -165,12 +166,14 @@ class Transfer:
     def judge(self, events: list[ReplyReceived]) -> None:
         """Raise if the replies to MAIL and RCPT stop the mail; note who was refused."""
         if events[0].reply.severity != SUCCESS:
+            self.given = False
             raise refusal("mail", events[0].reply, text(self.envelope.sender) or "<>")
         for event in events:
             if isinstance(event.command, Rcpt) and event.reply.severity != SUCCESS:
                 failure = refusal("rcpt", event.reply, text(event.command.address))
                 self.refused.append(Refusal(event.command.address, failure))
         if self.refused and not (self.partial and len(self.refused) < len(self.envelope.recipients)):
+            self.given = False
             raise decisive(self.refused, partial=self.partial)
 
     def expect_go_ahead(self, reply: Reply) -> None:
@@ -208,14 +211,17 @@ class Transfer:
             yield b"".join(gathered)
 
     def last_words(self) -> Failure | None:
-        """What the server said before it stopped reading the mail, if it said anything (452, 552, 421 ...)."""
+        """What the server said before it stopped reading the mail, if it said no (452, 552, 421 ...)."""
         try:
-            return refusal("mail data", self.session.next_event().reply)
-        except ProtocolFailure as failure:  # a reply that nothing asked for: it is about the mail all the same
-            kind = MailDeferredFailure if failure.server[:1] and failure.server[0][:1] == "4" else MailRefusedFailure
-            return kind("the server did not accept the mail", server=failure.server) if failure.server else None
+            reply = self.session.next_event().reply
+            failure = refusal("mail data", reply) if reply.severity != SUCCESS else None
+        except ProtocolFailure as caught:  # a reply that nothing asked for: it is about the mail all the same
+            kind = MailDeferredFailure if caught.server[:1] and caught.server[0][:1] == "4" else MailRefusedFailure
+            failure = kind("the server did not accept the mail", server=caught.server) if caught.server else None
         except (NetworkFailure, ServerGoneFailure):
             return None
+        self.given = self.given and failure is None
+        return failure
 
     # -- the outcome
 
@@ -225,6 +231,7 @@ class Transfer:
         if self.session.protocol == "lmtp":
             return self.finish_each({event.recipient: event.reply for event in events if event.recipient}, last)
         if last.severity != SUCCESS:
+            self.given = False
             raise refusal("mail data", last)
         return Delivery(self.logged_size, last, self.refused)
 
