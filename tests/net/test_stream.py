@@ -549,6 +549,50 @@ def test_closing_does_not_wait_for_a_server_that_does_not_listen() -> None:
             stream.close()
 
 
+def test_closing_raises_nothing_even_if_the_system_does() -> None:
+    """close(2) may report what an earlier write met; the descriptor is gone all the same, and so is the mail."""
+
+    class Failing(socket.socket):
+        def close(self) -> None:
+            super().close()
+            raise OSError(5, "Input/output error")
+
+    here, there = socket.socketpair()
+    with there, Failing(fileno=here.detach()) as failing:
+        Stream(failing, Info()).close()
+        assert failing.fileno() == -1
+        failing.close = lambda: None  # type: ignore[method-assign]  # for ``with``
+
+
+def test_several_reads_may_share_one_deadline() -> None:
+    with connected(0.3) as (stream, server):
+        operation = stream.operation()
+        with takes(0.3), pytest.raises(NetworkFailure, match="timed out"):  # noqa: PT012 - which read it is depends
+            for _ in range(100):
+                server.sendall(b"x")
+                stream.read(1, operation)
+                time.sleep(0.01)
+
+
+def test_a_server_that_never_pauses_does_not_prolong_the_deadline() -> None:
+    """There is always something to read, and still it ends."""
+
+    with connected(0.3) as (stream, server):
+        stream.start_tls(FakeEngine())
+        stop = threading.Event()
+
+        def talk() -> None:
+            with contextlib.suppress(OSError):
+                while not stop.is_set():
+                    server.send(bytes(65536))
+
+        with meanwhile(talk):
+            with takes(0.3), pytest.raises(NetworkFailure, match="timed out"):
+                stream.read()
+            stop.set()
+            stream.close()
+
+
 def test_the_stream_knows_the_address_and_can_ask_for_its_name() -> None:
     with connected() as (stream, _server):
         assert stream.info.address == "127.0.0.1"

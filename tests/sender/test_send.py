@@ -137,6 +137,16 @@ def test_a_refusal_is_temporary_or_final_by_the_replys_first_digit(tmp_path, rep
     assert run.err.endswith(f"msmtp: could not send mail (account default from {tmp_path}/msmtprc)\n")
     assert f"smtpstatus={status} " in run.log
     assert f"errormsg='{words}' exitcode=EX_" in run.log
+    assert "may have taken" not in run.err
+
+
+@pytest.mark.parametrize("extensions", [(), FAST, (*FAST, "CHUNKING")], ids=["slow", "pipelining", "chunking"])
+@pytest.mark.parametrize("answer", [b"thank you\r\n", "354 go on", DROP, RESET], ids=["words", "354", "end", "reset"])
+def test_doubt_is_admitted_where_the_answer_to_the_mail_is_none(tmp_path, answer, extensions):
+    with ScriptedServer(Polite(extensions=extensions, replies={"message": answer}), raise_errors=False) as server:
+        run = msmtp(tmp_path, account(server.port), *TO)
+    assert run.code in {75, 76}
+    assert "msmtp: the server may have taken the mail all the same: it was sent to its end\n" in run.err
 
 
 def test_exit_codes_upstream_gives_the_old_codes(tmp_path):
