@@ -26,6 +26,12 @@ WHOLE = (
     "From: joe@example.org\nTo: ann@example.net\nDate: Mon, 01 Jan 2001 00:00:00 +0000\nMessage-ID: <1@example.org>\n"
 )
 
+UTF8_HEADER = [
+    Differs("smtputf8", until=(1, 8, 27), commands=("<joe@example.org>", "<joe@example.org> BODY=8BITMIME SMTPUTF8")),
+    Differs("eight-bit", until=(1, 8, 31), commands=("SMTPUTF8", "BODY=8BITMIME SMTPUTF8")),
+    Differs("smtputf8", commands=("<joe@example.org>", "<joe@example.org> BODY=8BITMIME SMTPUTF8")),
+]
+
 # fmt: off
 CASES = [
     Case("a plain mail"),
@@ -55,7 +61,7 @@ CASES = [
     mail("8-bit octets in the body, server with 8BITMIME", (WHOLE + "\nJ\u00f6e\n").encode("latin-1"), server=CAPABLE, expect=[Differs("eight-bit newer", until=(1, 8, 27), commands=("<joe@example.org>", "<joe@example.org> BODY=8BITMIME")), Differs("eight-bit smtputf8", until=(1, 8, 31), commands=("SMTPUTF8", "BODY=8BITMIME")), Differs("eight-bit", commands=("<joe@example.org>", "<joe@example.org> BODY=8BITMIME"))]),
     mail("8-bit octets in the body, server without 8BITMIME", (WHOLE + "\nJ\u00f6e\n").encode("latin-1"), expect=Differs("eight-bit", exit=(0, 65), stderr="msmtp: the mail has 8-bit characters, but the server does not support 8BITMIME\nmsmtp: encode the mail (quoted-printable or base64), or set missing_extension to 'send' to send it all the same\nmsmtp: could not send mail (account default from HOME/.msmtprc)", commands="EHLO localhost\nQUIT", header="", body="")),
     mail("8-bit octets in the body, missing_extension send", (WHOLE + "\nJöe\n").encode(), switch="--missing-extension=send"),
-    mail("UTF-8 in the header, server with SMTPUTF8", WHOLE + "Subject: Jöe\n\nHello.\n", server=CAPABLE, expect=[Differs("smtputf8", until=(1, 8, 27), commands=("<joe@example.org>", "<joe@example.org> BODY=8BITMIME SMTPUTF8")), Differs("eight-bit", until=(1, 8, 31), commands=("SMTPUTF8", "BODY=8BITMIME SMTPUTF8")), Differs("smtputf8", commands=("<joe@example.org>", "<joe@example.org> BODY=8BITMIME SMTPUTF8"))]),
+    mail("UTF-8 in the header, server with SMTPUTF8", WHOLE + "Subject: Jöe\n\nHello.\n", server=CAPABLE, expect=UTF8_HEADER),
     mail("UTF-8 in the header, server without SMTPUTF8", WHOLE + "Subject: Jöe\n\nHello.\n", expect=Differs("smtputf8", exit=(0, 65), stderr="msmtp: the header of the mail has UTF-8 in it, but the server does not support SMTPUTF8\nmsmtp: encode the mail (quoted-printable or base64), or set missing_extension to 'send' to send it all the same\nmsmtp: could not send mail (account default from HOME/.msmtprc)", commands="EHLO localhost\nQUIT", header="", body="")),
     mail("UTF-8 in the header, missing_extension send", WHOLE + "Subject: Jöe\n\nHello.\n", switch="--missing-extension=send"),
     mail("Latin-1 in the header, server with 8BITMIME", (WHOLE + "Subject: J\u00f6e\n\nHello.\n").encode("latin-1"), server=CAPABLE, expect=[Differs("eight-bit", until=(1, 8, 27), commands=("<joe@example.org>", "<joe@example.org> BODY=8BITMIME")), Differs("eight-bit smtputf8", until=(1, 8, 31), commands=("SMTPUTF8", "BODY=8BITMIME")), Differs("eight-bit", commands=("<joe@example.org>", "<joe@example.org> BODY=8BITMIME"))]),
@@ -70,6 +76,18 @@ CASES = [
     mail("a header that begins with a fold", " folded\n" + WHOLE + "\nHello.\n", expect=Differs("no-header", header="From: joe@example.org\nDate: (now)\nMessage-ID: <(token)@example.org>", body=" folded\n" + WHOLE + "\nHello.\n")),
     mail("a line of blanks in the header", WHOLE + "Subject: a\n  \n b\nX: y\n\nHello.\n"),
     mail("a field name alone", "Subject\n\nHello.\n", expect=Differs("no-header", header=("\nSubject", ""), body="Subject\n\nHello.\n")),
+    mail("a NUL in the header", WHOLE + "X: a\0b\n\nHello.\n"),
+    mail("UTF-8 in From and To, server with SMTPUTF8", WHOLE.replace("joe@", "Jöe <joe@").replace("org\nTo", "org>\nTo") + "\nHello.\n", server=CAPABLE, expect=UTF8_HEADER),
+    mail("a form feed and a vertical tab in the header", WHOLE + "X: a\fb\vc\n\nHello.\n"),
+    mail("a colon first", ": x\n" + WHOLE + "\nHello.\n", expect=Differs("no-header", header="From: joe@example.org\nDate: (now)\nMessage-ID: <(token)@example.org>", body=": x\n" + WHOLE + "\nHello.\n")),
+    mail("a URL first", "http://x.example/\n\nHello.\n"),
+    mail("words with a colon, no header", "Hello: how are you?\nFine.\n"),
+    mail("an empty line of blanks, then words", "  \nHello.\n", expect=Differs("no-header", header=("\n  \nHello.\n", ""), body="  \nHello.\n")),
+    mail("fields after a dot line", WHOLE + "\n.\nBcc: x@y.example\n"),
+    mail("trailing empty lines", WHOLE + "\nHello.\n\n\n"),
+    mail("a body of one dot line without its end", WHOLE + "\nx\n."),
+    mail("1 MiB", WHOLE + "\n" + ("x" * 71 + "\n") * 14563),
+    mail("1 MiB in one line", WHOLE + "\n" + "x" * (1 << 20)),
     # -- what is added
     mail("a mail without From, Date and Message-ID", "To: ann@example.net\n\nHello.\n"),
     mail("set_from_header off", "To: ann@example.net\n\nHello.\n", "--set-from-header=off ann@example.net"),

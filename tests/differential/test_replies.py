@@ -83,15 +83,13 @@ def quoted(what: str) -> Differs:
     return Differs("invalid-quoted", stderr=change, log=change)
 
 
-TWO = "ann@example.net bob@example.com"
-
-
 def cleaner(their: str, our: str) -> bool:
     """The dialogue of --debug has no carriage returns, and ends when QUIT is said."""
     theirs, ours = ([line for line in text.split("\n") if line[:4] in {"--> ", "<-- "}] for text in (their, our))
     return all(line.endswith("\r") for line in theirs) and [line + "\r" for line in ours] == theirs[:-1]
 
 
+TWO = "ann@example.net bob@example.com"
 LATER, NO, CLOSING = "450 4.2.0 not now", "550 5.7.1 no", "421 4.3.2 going down"
 LINES = "550-5.1.1 No such user.\n550-5.1.1 See https://x.example/\n550 5.1.1 Really."
 OLD_CODES = "--exit-codes=upstream"
@@ -125,6 +123,8 @@ CASES = [
     reply("EHLO: 251", "EHLO", "251 what?"),
     reply("MAIL: 251", "MAIL", "251 ok", expect=Differs("reply-class", exit=(EX_DATAERR, EX_OK), stderr="", log=shows("mailsize=", "exitcode=EX_OK"), commands=("DATA", "DATA\nQUIT"), header=shows("From: "), body=shows("Hello."))),
     reply("RCPT: 251", "RCPT", "251 will forward"),
+    reply("RCPT: 552", "RCPT", "552 too many", expect=exits("rcpt-552", EX_DATAERR, EX_TEMPFAIL)),
+    reply("RCPT: 552, the old codes", "RCPT", "552 too many", switch=OLD_CODES),
     reply("RCPT: 252", "RCPT", "252 cannot verify", expect=Differs("reply-class", exit=(EX_DATAERR, EX_OK), stderr="", log=shows("mailsize=", "exitcode=EX_OK"), commands=("DATA", "DATA\nQUIT"), header=shows("From: "), body=shows("Hello."))),
     reply("RCPT: 253", "RCPT", "253 well", expect=Differs("reply-class", exit=(EX_DATAERR, EX_OK), stderr="", log=shows("mailsize=", "exitcode=EX_OK"), commands=("DATA", "DATA\nQUIT"), header=shows("From: "), body=shows("Hello."))),
     reply("DATA: 250", "DATA", "250 ok", expect=Differs("reply-class", exit=(EX_DATAERR, EX_PROTOCOL), stderr=("the server does not accept mail data", "the server sent an invalid reply to DATA: 250 ok"), log=[("the server does not accept mail data", "the server sent an invalid reply to DATA: 250 ok"), ("EX_DATAERR", "EX_PROTOCOL")])),
@@ -152,13 +152,13 @@ CASES = [
     reply("a reply of 60 lines", "RCPT", "\n".join([*(f"550-line {number}" for number in range(59)), "550 end"]), expect=Differs("reply-limits", exit=(EX_PROTOCOL, EX_DATAERR), stderr=shows("server message: 550-line 19\nmsmtp: server message: 550 ... (40 more lines)\n"), log=shows("550-line 19\\n550 ... (40 more lines)'"))),
     reply("an empty line for a reply", "RCPT", b"\r\n", expect=quoted("an empty line")),
     # -- recipients
-    reply("the second recipient is refused", "RCPT", ["250 ok", "550 5.1.1 who?"], "ann@example.net bob@example.com"),
-    reply("the second recipient is deferred", "RCPT", ["250 ok", "450 4.2.0 later"], "ann@example.net bob@example.com", expect=deferred("RCPT")),
-    reply("the first recipient is refused", "RCPT", ["550 5.1.1 who?", "250 ok"], "ann@example.net bob@example.com"),
+    reply("the second recipient is refused", "RCPT", ["250 ok", "550 5.1.1 who?"], TWO),
+    reply("the second recipient is deferred", "RCPT", ["250 ok", "450 4.2.0 later"], TWO, expect=deferred("RCPT")),
+    reply("the first recipient is refused", "RCPT", ["550 5.1.1 who?", "250 ok"], TWO),
     reply("the first is deferred, the second refused", "RCPT", [LATER, "550 5.1.1 who?"], TWO, expect=Differs("several-refusals", exit=(EX_UNAVAILABLE, EX_DATAERR), stderr=[("ann@example.net", "bob@example.com"), (LATER, "550 5.1.1 who?")], log=shows("smtpmsg='550 5.1.1 who?' errormsg='recipient address bob@example.com not accepted by the server' exitcode=EX_DATAERR"))),
     reply("the second recipient is refused, partial_recipients", "RCPT", ["250 ok", "550 5.1.1 who?"], TWO, switch="--partial-recipients", expect=Differs("new-options", stderr=("could not send mail", "could not send mail to all recipients"), log=shows("mailsize=131", "errormsg='delivery to one or more recipients failed' exitcode=EX_DATAERR"), commands=("DATA", "DATA\nQUIT"), header=shows("From: "), body=shows("Hello."))),
-    reply("both recipients are refused", "RCPT", ["550 5.1.1 who?", "550 5.1.1 and who?"], "ann@example.net bob@example.com"),
-    reply("the first is refused, the second deferred", "RCPT", ["550 5.1.1 who?", "450 4.2.0 later"], "ann@example.net bob@example.com"),
+    reply("both recipients are refused", "RCPT", ["550 5.1.1 who?", "550 5.1.1 and who?"], TWO),
+    reply("the first is refused, the second deferred", "RCPT", ["550 5.1.1 who?", "450 4.2.0 later"], TWO),
     reply("the second recipient is refused, no PIPELINING", "RCPT", ["250 ok", "550 5.1.1 who?"], "ann@example.net bob@example.com eve@example.com", extensions=()),
     # -- extensions
     reply("HELO is refused, too", "EHLO", "550 no", config=BASE),
@@ -171,7 +171,7 @@ CASES = [
     Case("CHUNKING is offered", config=BASE, server=Polite(extensions=("PIPELINING", "CHUNKING")), expect=Differs("chunking", commands=("DATA", "BDAT 138 LAST"))),
     Case("SMTPUTF8 is offered, ASCII mail", config=BASE, server=Polite(extensions=("PIPELINING", "SMTPUTF8")), expect=[Differs("", until=(1, 8, 27)), Differs("smtputf8", until=(1, 8, 31), commands=(" SMTPUTF8", ""))]),
     Case("CHUNKING without PIPELINING", config=BASE, server=Polite(extensions=("CHUNKING",))),
-    Case("CHUNKING, two recipients", "ann@example.net bob@example.com", config=BASE, server=Polite(extensions=("PIPELINING", "CHUNKING"))),
+    Case("CHUNKING, two recipients", TWO, config=BASE, server=Polite(extensions=("PIPELINING", "CHUNKING"))),
     Case("keywords in lower case", config=BASE, server=Polite(extensions=("pipelining", "dsn"))),
     Case("keywords that begin like known ones", config=BASE + "dsn_notify never\n", server=Polite(extensions=("PIPELINING", "DSNX")), expect=Differs("keywords", exit=(EX_OK, EX_UNAVAILABLE), stderr="msmtp: the server does not support DSN\nmsmtp: set dsn_notify and dsn_return off\nmsmtp: could not send mail (account default from HOME/.msmtprc)", log=shows("errormsg='the server does not support DSN' exitcode=EX_UNAVAILABLE"), commands="EHLO localhost\nQUIT", header="", body="")),
     Case("DSN", "-N failure,delay -R hdrs ann@example.net bob@example.com", config=BASE, server=Polite(extensions=("PIPELINING", "DSN"))),
@@ -186,14 +186,15 @@ CASES = [
     Case("HELO gets the domain, too", "--domain=me.example ann@example.net", config=BASE, server=Polite(replies={"EHLO": "500 what?"})),
     # -- LMTP
     Case("LMTP", config=LMTP, server=Polite(extensions=("PIPELINING",), lmtp=True)),
-    Case("LMTP, two recipients", "ann@example.net bob@example.com", config=LMTP, server=Polite(extensions=("PIPELINING",), lmtp=True)),
-    reply("LMTP: one of two is refused at the end", "message", ["250 ok", "550 5.2.2 full"], "ann@example.net bob@example.com", lmtp=True, expect=exits("exit-partly lmtp-quit", EX_UNAVAILABLE, EX_DATAERR, commands=("DATA", "DATA\nQUIT"))),
-    reply("LMTP: one of two is deferred at the end", "message", ["450 4.2.2 full", "250 ok"], "ann@example.net bob@example.com", lmtp=True, expect=exits("exit-partly lmtp-quit", EX_UNAVAILABLE, EX_TEMPFAIL, commands=("DATA", "DATA\nQUIT"))),
-    reply("LMTP: both are refused at the end", "message", ["550 5.2.2 full", "552 5.2.3 large"], "ann@example.net bob@example.com", lmtp=True, expect=exits("exit-partly lmtp-quit", EX_UNAVAILABLE, EX_DATAERR, commands=("DATA", "DATA\nQUIT"))),
-    reply("LMTP: one recipient is refused at RCPT", "RCPT", ["250 ok", "550 5.1.1 who?"], "ann@example.net bob@example.com", lmtp=True),
+    Case("LMTP, two recipients", TWO, config=LMTP, server=Polite(extensions=("PIPELINING",), lmtp=True)),
+    reply("LMTP: one of two is refused at the end", "message", ["250 ok", "550 5.2.2 full"], TWO, lmtp=True, expect=exits("exit-partly lmtp-quit", EX_UNAVAILABLE, EX_DATAERR, commands=("DATA", "DATA\nQUIT"))),
+    reply("LMTP: one of two is deferred at the end", "message", ["450 4.2.2 full", "250 ok"], TWO, lmtp=True, expect=exits("exit-partly lmtp-quit", EX_UNAVAILABLE, EX_TEMPFAIL, commands=("DATA", "DATA\nQUIT"))),
+    reply("LMTP: both are refused at the end", "message", ["550 5.2.2 full", "552 5.2.3 large"], TWO, lmtp=True, expect=exits("exit-partly lmtp-quit", EX_UNAVAILABLE, EX_DATAERR, commands=("DATA", "DATA\nQUIT"))),
+    reply("LMTP: one of two is refused at the end, the old codes", "message", ["250 ok", "550 5.2.2 full"], TWO, lmtp=True, switch=OLD_CODES, expect=Differs("lmtp-quit", commands=("DATA", "DATA\nQUIT"))),
+    reply("LMTP: one recipient is refused at RCPT", "RCPT", ["250 ok", "550 5.1.1 who?"], TWO, lmtp=True),
     reply("LMTP: LHLO is refused", "LHLO", "500 what?", lmtp=True),
-    reply("LMTP: the connection ends between two replies", "message", ["250 ok", DROP], "ann@example.net bob@example.com", lmtp=True, expect=Differs("crashes uncertain", exit=(-11, EX_TEMPFAIL), stderr="msmtp: the server sent an empty reply\nmsmtp: the server may have taken the mail all the same: it was sent to its end\nmsmtp: could not send mail (account default from HOME/.msmtprc)", log=shows("exitcode=EX_TEMPFAIL"))),
-    reply("LMTP: several lines for one recipient", "message", ["250 ok", "550-5.2.2 full\n550 5.2.2 really"], "ann@example.net bob@example.com", lmtp=True, expect=exits("exit-partly lmtp-quit", EX_UNAVAILABLE, EX_DATAERR, commands=("DATA", "DATA\nQUIT"))),
+    reply("LMTP: the connection ends between two replies", "message", ["250 ok", DROP], TWO, lmtp=True, expect=Differs("crashes uncertain", exit=(-11, EX_TEMPFAIL), stderr="msmtp: the server sent an empty reply\nmsmtp: the server may have taken the mail all the same: it was sent to its end\nmsmtp: could not send mail (account default from HOME/.msmtprc)", log=shows("exitcode=EX_TEMPFAIL"))),
+    reply("LMTP: several lines for one recipient", "message", ["250 ok", "550-5.2.2 full\n550 5.2.2 really"], TWO, lmtp=True, expect=exits("exit-partly lmtp-quit", EX_UNAVAILABLE, EX_DATAERR, commands=("DATA", "DATA\nQUIT"))),
     Case("LMTP to an SMTP server", config=LMTP, server=Polite(replies={"LHLO": "500 what?"})),
     # -- the conversation itself
     Case("a server that says too much at once", config=BASE, server=dialogue(

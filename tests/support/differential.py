@@ -52,6 +52,8 @@ ENVIRONMENT = {
 }
 Change = tuple[int, int] | tuple[str, str] | Sequence[tuple[str, str]] | str | Callable[[str, str], bool]
 
+#: Rows of differences that are everywhere.
+EVERYWHERE = {"hints", "new-settings", "debug-lines"}
 # Lines of --pretend that not every version of the C program has, or none (row new-settings).
 NEW_SETTINGS = {
     "from_full_name", "set_msgid_header", "set_to_header", "undisclosed_recipients", "partial_recipients",
@@ -117,14 +119,17 @@ class Case:
 
     def expected(self, version: tuple[int, ...]) -> Differs:
         """How this version of the C program and ours compare."""
-        choices = [self.expect] if isinstance(self.expect, Differs) else self.expect
-        return next((choice for choice in choices if not choice.until or version <= choice.until), SAME)
+        return next((choice for choice in self.choices if not choice.until or version <= choice.until), SAME)
 
     @property
     def rows(self) -> set[str]:
         """The rows of docs/compatibility.md that it shows."""
-        choices = [self.expect] if isinstance(self.expect, Differs) else self.expect
-        return {row for choice in choices for row in choice.rows}
+        return {row for choice in self.choices for row in choice.rows}
+
+    @property
+    def choices(self) -> Sequence[Differs]:
+        """All that may be expected, of one version of the C program or another."""
+        return [self.expect] if isinstance(self.expect, Differs) else self.expect
 
 
 def all_of(cases: Sequence[Case]) -> pytest.MarkDecorator:
