@@ -89,6 +89,15 @@ def test_with_a_system_trust_file(tmp_path):
     assert "The certificate issuer is unknown" in done.err
 
 
+@pytest.mark.parametrize("name", ["starttls", "implicit tls", "serverinfo, starttls"])
+def test_with_the_public_module_of_tls(tmp_path, name):
+    """Where a Python has not the private one (net/_openssl)."""
+    server, more, arguments, how = WELL[name]
+    without = "import _ssl, ssl; del _ssl._SSLContext"
+    for settings, code in ((more, 0), (more.replace("tls_trust_file", "tls_trust_file system\n#"), 69)):
+        check(tmp_path, polite(**server), settings, arguments, code=code, before=without, **how)
+
+
 # -- authentication
 
 

@@ -122,7 +122,9 @@ def new_session(context: Context, incoming: MemoryBIO, outgoing: MemoryBIO, host
     """One client over two memory buffers.  ``host``: for SNI (names only) and for the check, where there is one."""
     if PRIVATE:
         return context._wrap_bio(incoming, outgoing, False, host or None)  # type: ignore[attr-defined,no-any-return]  # noqa: SLF001
-    return context.wrap_bio(incoming, outgoing, False, host or None)  # type: ignore[attr-defined,no-any-return]
+    # As octets: a str would pass through Python's IDNA codec, whose file is out of reach by now.
+    name = host.encode("ascii") or None
+    return context.wrap_bio(incoming, outgoing, False, name)  # type: ignore[attr-defined,no-any-return]
 
 
 def shutdown(session: Session) -> None:
