@@ -61,6 +61,21 @@ def test_a_skip_is_a_skip_outside_ci(tmp_path):
     assert run(tmp_path, source, CI="").returncode == 0
 
 
+ELSEWHERE = """import pytest
+@pytest.mark.releases("potato")
+def test_of_another_release(): assert False
+@pytest.mark.parametrize("python", [])
+def test_of_each_of_none(python): assert False
+def test_here(): pass
+"""
+
+
+def test_what_is_for_elsewhere_is_left_out_and_not_skipped(tmp_path):
+    result = run(tmp_path, ELSEWHERE, CI="true")
+    assert result.returncode == 0
+    assert "1 passed, 2 deselected" in result.stdout
+
+
 def test_the_home_is_empty_and_a_tests_own(home, tmp_path):
     assert Path.home() == home
     assert not list(home.iterdir())

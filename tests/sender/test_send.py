@@ -435,23 +435,22 @@ def test_a_mail_of_any_size_takes_the_same_memory(tmp_path):
 
 def peak(folder: Path, size: int) -> int:
     """Peak memory in KiB of a send of ``size`` octets, over a pipe."""
-    import os
     import subprocess
 
+    from tests.support.processes import metered
     from tests.support.sending import MSMTP, configuration
 
     with ScriptedServer(Polite(extensions=FAST[:3])) as server:
         rc = configuration(folder, account(server.port))
-        process = subprocess.Popen([*MSMTP, "-C", str(rc), *TO], stdin=subprocess.PIPE)
+        command = metered([*MSMTP, "-C", str(rc), *TO], folder / "memory")
+        process = subprocess.Popen(command, stdin=subprocess.PIPE)
         assert process.stdin
         process.stdin.write(MAIL)
         for _ in range(size >> 10):
             process.stdin.write(b"0123456789abcde\n" * 64)
         process.stdin.close()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        assert process.returncode == 0
-    return usage.ru_maxrss
+        assert process.wait(60) == 0
+    return int((folder / "memory").read_text()) >> 10
 
 
 def test_a_connection_that_breaks_while_an_exchange_is_cancelled_hides_nothing_of_its_reason(tmp_path):

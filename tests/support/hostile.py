@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from tests.support.processes import metered
 from tests.support.scripted import Gone, Session
 from tests.support.sending import MAIL, MSMTP, configuration
 
@@ -77,22 +78,21 @@ def watch(
         source.seek(0)
         start = time.monotonic()
         process = subprocess.Popen(
-            [*MSMTP, "-C", str(file), *arguments],
+            metered([*MSMTP, "-C", str(file), *arguments], folder / "memory"), start_new_session=True,
             stdin=source, stdout=out, stderr=err, env={**os.environ, **(environment or {})},
         )  # fmt: skip
-        ended = 0
-        while not ended:
-            ended, status, usage = os.wait4(process.pid, os.WNOHANG)
-            if not ended and time.monotonic() - start > seconds:
-                os.kill(process.pid, signal.SIGKILL)
-            time.sleep(0.002)
-        process.returncode = os.waitstatus_to_exitcode(status)
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
         took = time.monotonic() - start
         err.seek(0)
         out.seek(0)
         said, printed = err.read(), out.read()
     written = log.read_bytes() if log.exists() else b""
-    return Watched(process.returncode, printed, said, written, usage.ru_maxrss * 1024, took)
+    memory = int((folder / "memory").read_text()) if process.returncode >= 0 else 0
+    return Watched(process.returncode, printed, said, written, memory, took)
 
 
 # -- servers

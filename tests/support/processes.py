@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -41,6 +42,28 @@ def listens(port: int, host: str = "127.0.0.1") -> Callable[[], bool]:
         return False
 
     return check
+
+
+# Starts the rest of its command line, and writes the peak of its memory, in octets, to the file that comes first.
+METER = """
+import os, sys
+report, *command = sys.argv[1:]
+pid = os.posix_spawnp(command[0], command, os.environ)
+_, status, usage = os.wait4(pid, 0)
+with open(report, "w") as file: file.write(str(usage.ru_maxrss * 1024))
+code = os.waitstatus_to_exitcode(status)
+if code < 0: os.kill(os.getpid(), -code)
+os._exit(code)
+"""
+
+
+def metered(command: Sequence[str | Path], report: Path) -> list[str]:
+    """The command line that runs ``command`` and writes the octets of memory at its peak to ``report``.
+
+    The kernel takes a process that was forked from a big one for having been as big (getrusage(2)), and a process that
+    runs tests is big; so a small interpreter stands between. A signal ends both if it goes to their process group.
+    """
+    return [sys.executable, "-I", "-S", "-c", METER, str(report), *map(str, command)]
 
 
 class Daemon:

@@ -1,7 +1,10 @@
 """Debian's programs are at hand without being installed."""
 
+import subprocess
+import sys
+
 from tests.support import debian
-from tests.support.processes import Daemon, free_port, listens
+from tests.support.processes import Daemon, free_port, listens, metered
 from tests.support.scripted import ScriptedServer
 from tests.support.upstream import run_upstream, upstream_msmtp, upstream_version
 
@@ -33,3 +36,16 @@ def test_a_daemon_is_waited_for_and_ended(tmp_path):
     ):
         assert listens(port)()
     assert not listens(port)()
+
+
+def test_memory_is_that_of_the_command_and_not_of_the_tests(tmp_path):
+    ballast = bytes(200 << 20)
+    for size in (0, 50 << 20):
+        done = subprocess.run(metered([sys.executable, "-IS", "-c", f"b'x' * {size}"], tmp_path / "memory"), check=True)
+        measured = int((tmp_path / "memory").read_text())
+        assert size < measured < size + (40 << 20)
+    assert len(ballast) > measured
+    done = subprocess.run(metered(["sh", "-c", "exit 3"], tmp_path / "memory"), check=False)
+    assert done.returncode == 3
+    done = subprocess.run(metered(["sh", "-c", "kill -TERM $$"], tmp_path / "memory"), check=False)
+    assert done.returncode == -15
