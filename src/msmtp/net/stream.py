@@ -4,7 +4,7 @@ The stream owns the raw non-blocking socket, the waiting and the deadline.  TLS 
 socket: bytes in, bytes out.  The stream pumps it:
 
     handshake:  loop { done = engine.handshake(); if done: break; send(engine.outgoing()); engine.receive(recv()) }
-    write:      send(engine.encrypt(block))                  block: at most 64 KiB; holds what outgoing() held, too
+    write:      send(engine.encrypt(block))                  block: at most 128 KiB; holds what outgoing() held, too
     read:       loop { text = engine.plaintext(size); if text is not None: return text
                        send(engine.outgoing()); engine.receive(recv()) }
     close:      engine.close(); send(engine.outgoing()), without waiting
@@ -76,7 +76,8 @@ if TYPE_CHECKING:
             """A new engine, before its handshake."""
 
 
-BLOCK = 64 * 1024  # octets read or written at once
+BLOCK = 64 * 1024  # octets read at once
+WRITE = 2 * BLOCK  # octets written at once: a block of a mail whose line ends have become two octets each
 INBOX_LIMIT = 16 * 1024 * 1024  # octets a server may say while it does not listen: replies to 100,000 recipients fit
 
 _TIMED_OUT = "the operation timed out"
@@ -114,7 +115,7 @@ class Stream:
     """A connection to a server.
 
     ``socket``: connected and non-blocking; the stream owns it from here on.  ``seconds``: how long each operation may
-    take (None or 0: as long as it likes).  An operation is a read, a handshake, or the writing of up to 64 KiB.
+    take (None or 0: as long as it likes).  An operation is a read, a handshake, or the writing of up to 128 KiB.
 
     After an exception (a failure, or what a signal handler raised) the stream is good for ``close()`` only; after a
     failed write, also for ``read()``.
@@ -160,12 +161,12 @@ class Stream:
 
         NetworkFailure: timed out, connection reset.  ProtocolFailure: the server talks without end and does not listen.
         """
-        if len(data) <= BLOCK:
+        if len(data) <= WRITE:
             self._write_block(data)
             return
         view = memoryview(data)
-        for start in range(0, len(data), BLOCK):
-            self._write_block(view[start : start + BLOCK])
+        for start in range(0, len(data), WRITE):
+            self._write_block(view[start : start + WRITE])
 
     def start_tls(self, tls: Tls) -> None:
         """Shake hands; from here on everything is encrypted, and ``info.tls`` is set.
