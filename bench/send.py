@@ -1,0 +1,159 @@
+"""How fast msmtp sends, beside the C program and curl.
+
+Every figure is a ratio of runs in the same round, on the same machine, to the same server; seconds are not comparable
+between machines and are not shown.  Flights are counted by a server that holds its answers back until the client waits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+from pathlib import Path
+
+from bench.measure import Runs, measure
+from bench.programs import CURL, OURS, PIP, RECIPIENT, C, Installed, Program, Way
+from bench.servers import sink, smtp_sink
+from bench.table import Figure, ratio
+from tests.support import certificates
+from tests.support.scripted import Polite, ScriptedServer
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+WALL_TO_C, WALL_TO_CURL, CPU_TO_C = 0.35, 3.0, 2.5
+LARGE_TO_C, LARGE_TO_CURL, LARGE_MEMORY = 0.12, 1.0, 1.0
+FLIGHTS = {"plain": 4, "starttls": 6, "tls": 5}
+
+AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
+EXTENSIONS = ("PIPELINING", "SIZE 2000000000", "8BITMIME", "SMTPUTF8")
+NAMES = {"plain": "in the clear", "starttls": "STARTTLS and AUTH", "tls": "TLS from the start and AUTH"}
+LINE = b"The quick brown fox jumps over the lazy dog, and the dog sleeps on.\n"
+MIB = 1 << 20
+
+
+def mail(folder: Path, size: int) -> Path:
+    """A mail of about ``size`` octets."""
+    file = folder / f"mail.{size}"
+    file.write_bytes(b"Subject: hello\n\n" + LINE * (size // len(LINE)))
+    return file
+
+
+@contextlib.contextmanager
+def server(kind: str, folder: Path, authority: Path) -> Iterator[Way]:
+    """A sink, and how to reach it."""
+    if kind == "plain":
+        with smtp_sink(folder) as port:
+            yield Way(kind, port)
+    else:
+        with sink(kind, certificates.localhost()) as port:
+            yield Way(kind, port, authority)
+
+
+def small(title: str, runs: dict[str, Runs]) -> tuple[str, list[Figure]]:
+    """The figures of one mail of 1 KiB."""
+    ours, c, curl = runs[OURS], runs[C], runs[CURL]
+    return title, [
+        ratio("time, to the C program's", ours.wall, c.wall, WALL_TO_C),
+        ratio("time, to curl's", ours.wall, curl.wall, WALL_TO_CURL),
+        ratio("processor, to the C program's", ours.cpu, c.cpu, CPU_TO_C),
+        ratio("processor, to curl's", ours.cpu, curl.cpu),
+    ]
+
+
+def small_mails(installed: Installed, rounds: int) -> Iterator[tuple[str, list[Figure]]]:
+    """One mail of 1 KiB, each way; TLS also with the trust file that most configurations name."""
+    folder = installed.folder
+    authority = certificates.localhost().authority
+    for kind, name in NAMES.items():
+        with server(kind, folder, authority) as way:
+            yield small(f"1 KiB, {name}", measure(installed.senders(way), mail(folder, 1 << 10), rounds))
+    everybody = folder / "ca-certificates.crt"
+    everybody.write_bytes(AUTHORITIES.read_bytes() + authority.read_bytes())
+    with server("tls", folder, everybody) as way:
+        yield small(f"1 KiB, {NAMES['tls']}, all authorities of the system trusted", measure(
+            installed.senders(way), mail(folder, 1 << 10), rounds
+        ))  # fmt: skip
+
+
+def large_mails(installed: Installed, rounds: int) -> Iterator[tuple[str, list[Figure]]]:
+    """10 MiB in the clear; and the memory that it takes more than 1 KiB."""
+    folder = installed.folder
+    with sink("plain", certificates.localhost()) as port:  # smtp-sink reads slower than all three of them write
+        programs = installed.senders(Way("plain", port))
+        little = measure(programs, mail(folder, 1 << 10), 1)[OURS].peak
+        for piped in (False, True):
+            runs = measure(programs, mail(folder, 10 * MIB), rounds, piped=piped)
+            yield (
+                f"10 MiB from a {'pipe' if piped else 'file'}, {NAMES['plain']}",
+                [
+                    ratio("time, to the C program's", runs[OURS].wall, runs[C].wall, LARGE_TO_C),
+                    ratio("time, to curl's", runs[OURS].wall, runs[CURL].wall, LARGE_TO_CURL),
+                    ratio("processor, to the C program's", runs[OURS].cpu, runs[C].cpu),
+                    Figure(
+                        "MiB of memory more than for 1 KiB",
+                        [(peak - little[0]) / 1024 for peak in runs[OURS].peak],
+                        LARGE_MEMORY,
+                    ),
+                ],
+            )
+
+
+def starts(installed: Installed, rounds: int) -> tuple[str, list[Figure]]:
+    """What the start of the interpreter is of it, and what pip's console script takes more."""
+    folder = installed.folder
+    bare = Program("bare", ["/usr/bin/python3", "-I", "-S", "-c", "import posix; posix._exit(0)"])
+    site = Program("site", ["/usr/bin/python3", "-I", "-c", "import os; os._exit(0)"])
+    with server("plain", folder, folder) as way:
+        ours, c, _ = installed.senders(way)
+        pip = Program(PIP, [installed.pip(), *ours.command[1:]])
+        runs = measure([ours, c, bare, site, pip], mail(folder, 1 << 10), rounds)
+    return "where the processor's time goes: 1 KiB, in the clear", [
+        ratio("ours, to the C program's", runs[OURS].cpu, runs[C].cpu),
+        ratio("Python's start, to the C program's", runs["bare"].cpu, runs[C].cpu),
+        ratio("the same with its site module", runs["site"].cpu, runs[C].cpu),
+        ratio("ours by pip, to the C program's", runs[PIP].cpu, runs[C].cpu),
+        ratio("ours by pip, to ours by a package", runs[PIP].cpu, runs[OURS].cpu),
+        ratio("time of ours by pip, to the C program's", runs[PIP].wall, runs[C].wall),
+    ]
+
+
+def flights(installed: Installed) -> Iterator[tuple[str, list[Figure]]]:
+    """How often each program waits for an answer; what sets TLS up is not counted."""
+    for kind, name in NAMES.items():
+        for offers, more, target in (
+            (EXTENSIONS, "", FLIGHTS[kind]),
+            ((*EXTENSIONS, "CHUNKING"), ", CHUNKING offered", FLIGHTS[kind] - 1),
+        ):
+            counted = waits(installed, kind, offers, (RECIPIENT,))
+            figures = [Figure("ours", [counted[OURS]], target, exact=True)]
+            figures += [Figure(other, [counted[other]], exact=True) for other in (C, CURL)]
+            if not more:
+                many = waits(installed, kind, offers, tuple(f"r{number}@example.net" for number in range(20)))
+                figures.insert(1, Figure("ours, 20 recipients", [many[OURS]], target, exact=True))
+                figures += [Figure(f"{other}, 20 recipients", [many[other]], exact=True) for other in (C, CURL)]
+            yield f"flights, {name}{more}", figures
+
+
+def waits(installed: Installed, kind: str, offers: tuple[str, ...], recipients: tuple[str, ...]) -> dict[str, int]:
+    """The flights of each program."""
+    found = {}
+    letter = mail(installed.folder, 1 << 10)
+    polite = Polite(extensions=offers, starttls=kind == "starttls", mechanisms=[] if kind == "plain" else ["PLAIN"])
+    with ScriptedServer(polite, implicit=kind == "tls") as scripted:
+        way = Way(kind, scripted.port, certificates.localhost().authority)
+        for program in installed.senders(way, recipients):
+            with letter.open("rb") as source:
+                subprocess.run(program.command, stdin=source, check=True, env={**program.environment})
+            scripted.wait(len(found) + 1)
+            transcript = scripted.sessions[-1].transcript
+            found[program.name] = transcript.flights - (b"STARTTLS\r\n" in transcript.client)
+    return found
+
+
+def figures(installed: Installed, rounds: int) -> Iterator[tuple[str, list[Figure]]]:
+    """All of it."""
+    yield from flights(installed)
+    yield from small_mails(installed, rounds)
+    yield from large_mails(installed, max(3, rounds // 5))
+    yield starts(installed, rounds)

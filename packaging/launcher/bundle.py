@@ -1,0 +1,149 @@
+"""Make the bundles of an installed msmtp: what the launcher starts it from.
+
+    python3 -IS -X no_debug_ranges bundle.py FOLDER
+
+FOLDER holds the package msmtp.  The bundles go into msmtp/__pycache__ and are, like what else is there, for one version
+of Python, made anew at will and safe to delete: without them, or after a source has changed, msmtp starts as any
+program in Python does.
+
+What only people and type checkers read is left out: docstrings, annotations, and with ``-X no_debug_ranges`` the
+columns of each instruction.  Names of files and numbers of lines stay.
+"""
+
+from __future__ import annotations
+import __future__
+
+import ast
+import importlib
+import os
+import sys
+from importlib.machinery import ExtensionFileLoader, SourceFileLoader
+from importlib.util import MAGIC_NUMBER
+from marshal import dumps
+from types import CodeType, ModuleType
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+GROUPS = {
+    "plain": ("msmtp.sender.main", "msmtp.sender.send", "_ctypes"),
+    "tls": ("msmtp.net.tls",),
+    "auth": ("msmtp.sasl.mechanisms", "msmtp.sasl.plain", "msmtp.credentials.request", "msmtp.credentials.secret"),
+}
+"""Group: the modules that its runs import, beside those that they import in turn when they are imported."""
+
+PIECE = 48 * 1024
+"""Octets of code after which a piece ends."""
+
+DOCUMENTATION = 2
+"""compile(optimize=): without docstrings and assertions."""
+
+
+class Reduce(ast.NodeTransformer):
+    """Takes out of a module what a run does not read: annotations, and the import of what made them texts."""
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.ImportFrom | None:
+        """``from __future__ import annotations`` is said to the compiler instead."""
+        return None if node.module == "__future__" else node
+
+    def visit_arg(self, node: ast.arg) -> ast.arg:
+        """A parameter."""
+        node.annotation = None
+        return node
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
+        """A function's result."""
+        self.generic_visit(node)
+        node.returns = None
+        return node
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.Assign | ast.Pass:
+        """A variable."""
+        self.generic_visit(node)
+        reduced = ast.Assign([node.target], node.value) if node.value else ast.Pass()
+        return ast.copy_location(reduced, node)
+
+
+def reduced(path: str) -> CodeType:
+    """The code of a module."""
+    with open(path, "rb") as file:
+        tree = ast.fix_missing_locations(Reduce().visit(ast.parse(file.read())))
+    flags = __future__.annotations.compiler_flag
+    return compile(tree, path, "exec", flags, dont_inherit=True, optimize=DOCUMENTATION)
+
+
+def imported(names: Iterable[str]) -> list[str]:
+    """Import modules; all modules of msmtp that came with them, each behind those that it needs."""
+    order: list[str] = []
+    run = SourceFileLoader.exec_module
+
+    def note(self: SourceFileLoader, module: object) -> None:
+        run(self, module)
+        order.append(module.__name__)
+
+    SourceFileLoader.exec_module = note
+    try:
+        for name in names:
+            importlib.import_module(name)
+    finally:
+        SourceFileLoader.exec_module = run
+    return [name for name in order if name.partition(".")[0] == "msmtp"]
+
+
+def is_library(module: ModuleType) -> bool:
+    """Whether a module is a shared library."""
+    return isinstance(getattr(module, "__loader__", None), ExtensionFileLoader)
+
+
+def index(names: list[str]) -> bytes:
+    """What the linker has to know of modules."""
+    entries = []
+    for name in names:
+        module = sys.modules[name]
+        found = os.stat(module.__file__)
+        entries.append((name, hasattr(module, "__path__"), module.__file__, int(found.st_mtime), found.st_size))
+    return dumps(tuple(entries))
+
+
+def pieces(codes: list[CodeType]) -> Iterable[bytes]:
+    """Code in pieces."""
+    piece: list[CodeType] = []
+    size = 0
+    for code in codes:
+        piece.append(code)
+        size += len(dumps(code))
+        if size > PIECE:
+            yield dumps(tuple(piece))
+            piece, size = [], 0
+    if piece:
+        yield dumps(tuple(piece))
+
+
+def write(path: str, parts: Iterable[bytes]) -> None:
+    """A bundle, complete or not at all."""
+    with open(f"{path}.new", "wb") as file:
+        file.write(MAGIC_NUMBER)
+        file.writelines(len(part).to_bytes(4, "big") + part for part in parts)
+    os.replace(f"{path}.new", path)
+
+
+def main(folder: str) -> None:
+    """Make the bundles of the msmtp in a folder; "plain" last, since it leads to the others."""
+    sys.dont_write_bytecode = True
+    sys.path.insert(0, folder)
+    place = f"{folder}/msmtp/__pycache__"
+    os.makedirs(place, exist_ok=True)
+    groups = {group: imported(roots) for group, roots in GROUPS.items()}
+    places = {name: module.__file__ for name, module in sys.modules.items() if is_library(module)}
+    for group, names in reversed(groups.items()):
+        path = f"{place}/{group}.{sys.implementation.cache_tag}.bundle"
+        start = [dumps((reduced(f"{HERE}/linker.py"), places))] if group == "plain" else []
+        write(path, [*start, index(names), *pieces([reduced(sys.modules[name].__file__) for name in names])])
+        places |= dict.fromkeys(names, path)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,119 @@
+"""The code at the head of a bundle: it makes the modules that are in it.
+
+An import costs Python 60 microseconds of its own, beside what the module does: finders are asked, files looked for and
+opened, specifications made.  In a bundle the modules stand one behind the other, each behind those that it imports, so
+none of this is needed: a module is made, its code is run, and the import statements that come later find it.
+
+The group "plain" is made when msmtp starts; any other group, when the first of its modules is imported.  If a source
+is not what it was when the bundle was made, the group is left alone and Python imports its modules as it always does.
+Modules of Python's that are shared libraries are loaded from where they were, without a search.
+
+A bundle is Python's magic number and then parts, each behind its length: in "plain" this code, and where the modules
+are that are not in it; then the index of the modules, and their code in pieces of some 50 KiB, so that the same memory
+serves to read all of them.
+
+The launcher runs this with ``file``, the bundle, open behind that, and ``PLACES``: name of a module to its bundle or
+its shared library.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+from _frozen_importlib import ModuleSpec
+from _frozen_importlib_external import MAGIC_NUMBER, spec_from_file_location
+from marshal import loads
+from posix import F_OK, access, stat
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from io import FileIO
+    from types import ModuleType
+
+    PLACES: dict[str, str]
+    file: FileIO
+
+Module = type(sys)
+
+
+class Linker:
+    """Finds the modules in PLACES."""
+
+    def find_spec(self, name: str, _path: object = None, _target: object = None) -> ModuleSpec | None:
+        """Make the group of a module and say that it is there, or where its library is; None for any other module."""
+        place = PLACES.get(name)  # noqa: F821 - set by the launcher
+        if not place:
+            return None
+        if place.endswith(".bundle"):
+            return ModuleSpec(name, self) if link_later(place) else None
+        return spec_from_file_location(name, place) if access(place, F_OK) else None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """What was made."""
+        return sys.modules[spec.name]
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Its code has run already."""
+
+
+def link_later(bundle: str) -> bool:
+    """Make the group in a bundle, if it is as it should be."""
+    try:
+        file = open(bundle, "rb", 0)  # noqa: SIM115 - link() closes it
+        return file.read(4) == MAGIC_NUMBER and link(file)
+    except OSError:
+        return False
+
+
+def link(file: FileIO) -> bool:
+    """Make the group in an open bundle, or make nothing and return False."""
+    codes: list[object] = []
+    try:
+        with file:
+            index = part(file)
+            while len(codes) < len(index):
+                codes += part(file)
+            if not all(map(unchanged, index)):
+                return False
+    except (OSError, EOFError, ValueError, TypeError):
+        return False
+    for entry in index:
+        make(*entry)
+    for (name, *_), code in zip(index, codes, strict=True):
+        run(name, code)
+    return True
+
+
+def part(file: FileIO) -> tuple:
+    """The next part of a bundle."""
+    return loads(file.read(int.from_bytes(file.read(4), "big")))  # noqa: S302 - as Python reads a .pyc
+
+
+def unchanged(entry: tuple[str, bool, str, int, int]) -> bool:
+    """Whether a module's source is what it was; as with a .pyc, by its size and the second it was written in."""
+    _, _, path, second, size = entry
+    found = stat(path)
+    return found.st_size == size and int(found.st_mtime) == second
+
+
+def make(name: str, is_package: bool, path: str, _second: int, _size: int) -> None:
+    """An empty module, so that those it imports find the package they are in."""
+    module = sys.modules[name] = Module(name)
+    module.__file__ = path
+    if is_package:
+        module.__path__ = [path.rpartition("/")[0]]
+
+
+def run(name: str, code: object) -> None:
+    """Run a module's code, and show it to its package."""
+    exec(code, sys.modules[name].__dict__)  # noqa: S102 - what an import does
+    package, _, child = name.rpartition(".")
+    if package:
+        setattr(sys.modules[package], child, sys.modules[name])
+
+
+gc.disable()  # all that is made here stays: there is nothing to collect
+if link(file):  # noqa: F821 - set by the launcher
+    sys.meta_path.insert(0, Linker())
+gc.freeze()
+gc.enable()
