@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 GROUPS = {
-    "plain": ("msmtp.sender.main", "msmtp.sender.send", "_ctypes"),
+    "start": ("msmtp.sender.main", "msmtp.sender.accounts"),
+    "send": ("msmtp.sender.send", "_ctypes"),
     "tls": ("msmtp.net.tls",),
     "auth": ("msmtp.sasl.mechanisms", "msmtp.sasl.plain", "msmtp.credentials.request", "msmtp.credentials.secret"),
 }
@@ -131,7 +132,7 @@ def write(path: str, parts: Iterable[bytes]) -> None:
 
 
 def main(folder: str) -> None:
-    """Make the bundles of the msmtp in a folder; "plain" last, since it leads to the others."""
+    """Make the bundles of the msmtp in a folder; "start" last, since it leads to the others."""
     sys.dont_write_bytecode = True
     sys.path.insert(0, folder)
     place = f"{folder}/msmtp/__pycache__"
@@ -140,7 +141,7 @@ def main(folder: str) -> None:
     places = {name: module.__file__ for name, module in sys.modules.items() if is_library(module)}
     for group, names in reversed(groups.items()):
         path = f"{place}/{group}.{sys.implementation.cache_tag}.bundle"
-        start = [dumps((reduced(f"{HERE}/linker.py"), places))] if group == "plain" else []
+        start = [dumps((reduced(f"{HERE}/linker.py"), places))] if group == "start" else []
         write(path, [*start, index(names), *pieces([reduced(sys.modules[name].__file__) for name in names])])
         places |= dict.fromkeys(names, path)
 

@@ -4,11 +4,11 @@ An import costs Python 60 microseconds of its own, beside what the module does: 
 opened, specifications made.  In a bundle the modules stand one behind the other, each behind those that it imports, so
 none of this is needed: a module is made, its code is run, and the import statements that come later find it.
 
-The group "plain" is made when msmtp starts; any other group, when the first of its modules is imported.  If a source
+The group "start" is made when msmtp starts; any other group, when the first of its modules is imported.  If a source
 is not what it was when the bundle was made, the group is left alone and Python imports its modules as it always does.
 Modules of Python's that are shared libraries are loaded from where they were, without a search.
 
-A bundle is Python's magic number and then parts, each behind its length: in "plain" this code, and where the modules
+A bundle is Python's magic number and then parts, each behind its length: in "start" this code, and where the modules
 are that are not in it; then the index of the modules, and their code in pieces of some 50 KiB, so that the same memory
 serves to read all of them.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from importlib.util import find_spec
 
 from msmtp.config.options import METHODS
 from msmtp.config.reader import SYSTEM_FILE, user_file
@@ -26,7 +25,7 @@ def version_text(methods: Collection[str]) -> str:
             "Authentication library: built-in",
             "Supported authentication methods:",
             "".join(f"{method} " for method in supported),
-            f"IDN support: {'enabled' if find_spec('idna') else 'disabled'}",
+            f"IDN support: {'enabled' if installed('idna') else 'disabled'}",
             "NLS: disabled",
             f"Keyring support: {_keyrings()}",
             f"System configuration file name: {SYSTEM_FILE}",
@@ -37,6 +36,11 @@ def version_text(methods: Collection[str]) -> str:
             "There is NO WARRANTY, to the extent permitted by law.",
         )
     )
+
+
+def installed(name: str) -> bool:
+    """Whether Python finds a library (importlib.util would be two milliseconds for this)."""
+    return any(finder.find_spec(name, None) is not None for finder in sys.meta_path)
 
 
 def _platform() -> str:
@@ -52,6 +56,6 @@ def _tls_library() -> str:
 
 
 def _keyrings() -> str:
-    if not find_spec("keyring"):
+    if not installed("keyring"):
         return "none"
     return "MacOS " if sys.platform == "darwin" else "Gnome "

@@ -15,7 +15,7 @@ from msmtp.failures import MechanismFailure, UnsupportedFailure, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     Dialogue = Generator[bytes | None, bytes, None]
 
@@ -279,13 +279,9 @@ def create(name: bytes, credentials: Credentials, offered: tuple[bytes, ...] = (
     return builder(row.name, credentials, offered)
 
 
-def available() -> tuple[bytes, ...]:
-    """Return the names of the mechanisms whose libraries are installed, in the table's order."""
-    from importlib.util import find_spec  # only --version asks
-
-    return tuple(
-        row.name for row in MECHANISMS if not row.library or find_spec(LIBRARY_MODULES[row.library]) is not None
-    )
+def available(installed: Callable[[str], bool]) -> tuple[bytes, ...]:
+    """Return the names of the mechanisms whose libraries are ``installed``, in the table's order."""
+    return tuple(row.name for row in MECHANISMS if not row.library or installed(LIBRARY_MODULES[row.library]))
 
 
 def prepare(text: bytes, what: str) -> bytes:

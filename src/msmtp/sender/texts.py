@@ -25,7 +25,7 @@ def help_text() -> str:
 
 def version_text() -> str:
     """What this installation is made of."""
-    from msmtp.config.version import version_text
+    from msmtp.config.version import installed, version_text
     from msmtp.sasl.mechanisms import available
 
-    return version_text([name.decode().lower() for name in available()])
+    return version_text([name.decode().lower() for name in available(installed)])
