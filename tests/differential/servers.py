@@ -12,7 +12,7 @@ from tests.support.scripted import Action, Answer, Gone, Polite, Say, Session
 CHALLENGE = b"<1896.697170952@scripted.example>"
 SALT, ROUNDS, NONCE = b"0123456789abcdef", 4096, "3rfcNHYJY1ZVvWVs7j"
 CLIENT_FIRST = {b"EXTERNAL", b"OAUTHBEARER", b"XOAUTH2"}
-QUIET = 0.03  # seconds in which a client has said all that it says without waiting
+QUIET = 0.06  # seconds in which a client has said all that it says without waiting
 
 
 class Authenticating(Polite):
