@@ -90,8 +90,52 @@ def test_bs_drops_a_mail_whose_client_goes_away_in_the_middle(tmp_path):
         client.putcmd("DATA")
         client.getreply()
         client.send(b"Subject: half\r\n\r\nthe rest is mis")
-        assert client.end()[0] == 0
+        code, err = client.end()
+        assert code == 65
+        assert b"ended in the middle of a mail, which was not sent" in err
     assert server.sessions == []
+
+
+SCRIPT = (
+    b"EHLO here\r\nMAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.net>\r\nDATA\r\n" + MAIL.replace(b"\n", b"\r\n")
+    + b".\r\nMAIL FROM:<a@example.org>\r\nRCPT TO:<c@example.net>\r\nBDAT 6 LAST\r\nA: b\r\nQUIT\r\n"
+)  # fmt: skip
+
+
+def test_bs_takes_a_session_that_was_written_beforehand(tmp_path):
+    with ScriptedServer(Polite()) as server:
+        run = msmtp(tmp_path, account(server.port), "-bs", mail=SCRIPT)
+    assert run.code == 0, run.err
+    assert [line[:3] for line in run.out.splitlines() if line[3] == " "] == [
+        "220",
+        "250",
+        "250",
+        "250",
+        "354",
+        "250",
+        "250",
+        "250",
+        "250",
+        "221",
+    ]
+    assert [mail.recipients for mail in server.mails] == [[b"<b@example.net>"], [b"<c@example.net>"]]
+
+
+def test_bs_judges_by_what_the_codes_mean_here_even_if_the_account_wants_the_old_ones(tmp_path):
+    for answer, reply in (("554 5.7.1 no", "554 "), ("451 4.7.1 later", "451 ")):
+        with ScriptedServer(Polite(replies={"message": answer})) as server:
+            run = msmtp(tmp_path, account(server.port, "exit_codes upstream"), "-bs", mail=SCRIPT)
+        assert run.out.splitlines()[-2].startswith(reply)
+
+
+def test_bs_without_anybody_to_answer_says_so(tmp_path):
+    rc = configuration(tmp_path, account(1))
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [*MSMTP, "-bs", "-C", rc], input=SCRIPT, stdout=full, stderr=subprocess.PIPE, check=False, timeout=20
+        )
+    assert done.returncode == 74
+    assert done.stderr == b"msmtp: cannot write to standard output: No space left on device\n"
 
 
 # -- what sendmail does with its queue

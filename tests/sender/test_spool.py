@@ -99,7 +99,7 @@ def test_an_unnamed_file_is_made_where_there_is_room_and_leaves_no_name(tmp_path
 def test_a_full_disk_is_temporary_and_says_what_to_do():
     full = os.open("/dev/full", os.O_WRONLY)
     with pytest.raises(SpoolFailure, match="No space left on device") as caught:
-        spool.write_all(full, b"x")
+        spool.store(full, b"x")
     os.close(full)
     assert caught.value.temporary
     assert "TMPDIR" in caught.value.hint

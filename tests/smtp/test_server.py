@@ -494,6 +494,17 @@ def test_behind_a_command_that_stands_last_nothing_may_come(first, behind, late)
     assert not session.server.authenticated
 
 
+def test_a_script_need_not_wait():
+    """``scripted``: all of a session in one piece, before the greeting was said."""
+    server = ServerConnection(b"here", scripted=True, offers=(b"CHUNKING",))
+    script = b"EHLO me\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\nA: b\r\n.\r\nRSET\r\nEHLO me\r\nQUIT\r\n"
+    assert list(server.receive(script)) == []
+    said = [server.greet()]
+    said += [server.reply(event.reply) for event in server.events() if server.awaits_reply]
+    assert [reply[:3] for reply in said] == b"220 250 250 250 354 250 250 250 221".split()
+    assert server.state == t.CLOSED
+
+
 def test_before_the_greeting_nothing_may_come():
     session = Session()
     assert list(session.server.receive(b"EHLO me\r\n")) == []

@@ -29,11 +29,11 @@ STARTED = range(250, 254)  # 250 to 253: it has started, or there is nothing to 
 def start_queue(session: Session, argument: bytes) -> None:
     """Send the request: ``argument`` is a host, ``@domain`` or ``#queue``, sent as it is (RFC 1985, 5.2)."""
     if not session.extensions.has(b"ETRN"):
-        session.quit()
+        session.leave()
         raise UnsupportedFailure("the server does not support Remote Message Queue Starting")
     reply = session.ask(Etrn(argument))
     if reply.code not in STARTED:
         default = ServerNotReadyFailure if reply.severity == 4 else ServerRefusedFailure  # noqa: PLR2004 - its class
         kind, words = ANSWERS.get(reply.code, (default, "command ETRN failed"))
         raise kind(words, server=reply_lines(reply))
-    session.quit()
+    session.leave()

@@ -142,8 +142,10 @@ class Session:
         while reply.code == CHALLENGE:
             asked += 1
             if asked > MOST_CHALLENGES:
-                self.ask(AuthCancel())
-                raise ProtocolFailure(f"authentication failed (method {text(mechanism.name)})")
+                self.cancel()
+                raise ProtocolFailure(
+                    f"authentication failed (method {text(mechanism.name)}): the server asks for more and more"
+                )
             reply = self.answer(mechanism, reply)
         if reply.code != AUTHENTICATED:
             failure = refusal("auth", reply, text(mechanism.name))
@@ -168,13 +170,9 @@ class Session:
         except Failure:
             return
 
-    def quit(self) -> None:
-        """Say QUIT and go: the mail is the server's, its answer changes nothing (a flight saved)."""
-        self.write(self.connection.send(Quit()))
-
     def leave(self) -> None:
-        """Say QUIT where there is no mail to wait for, if the server still listens."""
+        """Say QUIT, if the server still listens, and do not wait: its answer changes nothing (a flight saved)."""
         try:
-            self.quit()
+            self.write(self.connection.send(Quit()))
         except (Failure, OSError):
             return

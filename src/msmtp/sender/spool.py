@@ -59,7 +59,7 @@ class Body:
         """Keep a block.  Raises SpoolFailure if there is no room for it."""
         self.size += len(block)
         if self.descriptor >= 0:
-            write_all(self.descriptor, block)
+            store(self.descriptor, block)
             return
         self.held.append(block)
         if self.size > MEMORY:
@@ -69,7 +69,7 @@ class Body:
         """Move what is held from memory to an unnamed file."""
         self.descriptor = unnamed_file()
         for block in self.held:
-            write_all(self.descriptor, block)
+            store(self.descriptor, block)
         self.held = []
 
     def blocks(self) -> Iterator[bytes]:
@@ -176,14 +176,19 @@ def unnamed_file() -> int:
         ) from error
 
 
-def write_all(descriptor: int, block: bytes) -> None:
-    """Write all of a block.  Raises SpoolFailure if there is no room for it."""
-    view = memoryview(block)
+def store(descriptor: int, block: bytes) -> None:
+    """Write all of a block to a file of ours.  Raises SpoolFailure if there is no room for it."""
     try:
-        while view:
-            view = view[os.write(descriptor, view) :]
+        write_all(descriptor, block)
     except OSError as error:
         raise SpoolFailure(
             f"cannot keep the mail in a temporary file: {error.strerror}",
             hint="make room there or set TMPDIR to a folder that has some",
         ) from error
+
+
+def write_all(descriptor: int, block: bytes) -> None:
+    """Write all of a block."""
+    view = memoryview(block)
+    while view:
+        view = view[os.write(descriptor, view) :]

@@ -3,16 +3,20 @@
 Each mail is sent while the client waits for its answer, by a child that is to this one what a run of msmtp is to a
 shell: same account, same options, the envelope's addresses in place of -f and the recipients.  So 250 means that the
 server has taken the mail, and the sandbox that the child enters does not end the session.
+
+The client may be a script that sends all it has to say at once, as with other programs called sendmail.
 """
 
 from __future__ import annotations
 
 from msmtp.exits import BY_CODE, EX_OK, EX_OSERR, EX_SOFTWARE
-from msmtp.failures import Failure, SpoolFailure, UsageFailure
+from msmtp.failures import Failure, FileFailure, MalformedMailFailure, SpoolFailure, UsageFailure
 from msmtp.sender import spool
+from msmtp.sender.report import unexpected
 from msmtp.smtp.replies import Reply
 from msmtp.smtp.server import DataFinished, DataReceived, ServerConnection
 from msmtp.smtp.server_replies import REPLIES
+from msmtp.smtp.transitions import CLOSED, DATA
 from msmtp.system import os
 
 TYPE_CHECKING = False
@@ -44,19 +48,25 @@ class Submission:
     def __init__(self, line: CommandLine, reporter: Reporter) -> None:
         self.line = line
         self.reporter = reporter
-        self.connection = ServerConnection(os.fsencode(os.uname().nodename) or b"localhost", offers=OFFERS)
+        name = os.fsencode(os.uname().nodename) or b"localhost"
+        self.connection = ServerConnection(name, offers=OFFERS, scripted=True)
         self.mail = -1  # a file with the content so far
         self.problem: Failure | None = None
         self.transaction: Transaction | None = None  # whose content ``mail`` is
 
     def run(self) -> None:
-        """Answer until the session is over."""
+        """Answer until the session is over.  Raises MalformedMailFailure if a mail has no end."""
         write(self.connection.greet())
         while octets := spool.read_block(STANDARD_INPUT):
             for event in self.connection.receive(octets):
                 self.take(event)
-            if self.connection.state == "closed":
+            if self.connection.state == CLOSED:
                 return
+        if self.connection.state == DATA or self.mail >= 0:
+            raise MalformedMailFailure(
+                "the session ended in the middle of a mail, which was not sent",
+                hint="a mail ends with a line that is a dot, and each line with CR and LF",
+            )
 
     def take(self, event: Event) -> None:
         """Carry one event out, and answer it if it awaits that."""
@@ -81,7 +91,7 @@ class Submission:
             if self.mail < 0:
                 self.mail = spool.unnamed_file()
             if self.problem is None:
-                spool.write_all(self.mail, block)
+                spool.store(self.mail, block)
         except SpoolFailure as failure:
             self.problem = failure
 
@@ -109,7 +119,7 @@ class Submission:
         except OSError as error:
             os.close(reading)
             os.close(writing)
-            return EX_OSERR, (error.strerror or "cannot fork").encode()
+            return EX_OSERR, f"cannot fork: {error.strerror}".encode()
         if child == 0:
             code = EX_SOFTWARE
             try:
@@ -117,6 +127,10 @@ class Submission:
                 os.dup2(writing, STANDARD_OUTPUT)
                 os.dup2(writing, STANDARD_ERROR)
                 code = self.send_one(transaction)
+            except Exception as error:  # noqa: BLE001 - told like any other failure
+                fault = unexpected(error)
+                self.reporter.failure(fault)
+                code = fault.exit_code
             finally:
                 os._exit(code)  # noqa: SLF001 - os has it under this name
         os.close(writing)
@@ -134,6 +148,7 @@ class Submission:
         line.literal_sender = True  # a client's address is no place for %H
         line.recipients = [os.fsdecode(command.recipient) for command in transaction.recipients]
         line.read_recipients = line.read_envelope_from = False
+        line.settings["exit_codes"] = "sysexits"  # it is us who reads them
         try:
             return send(line, self.reporter)
         except Failure as failure:
@@ -145,10 +160,8 @@ def verdict(code: int, complaint: bytes) -> Reply:
     """250, 451 or 554 from an exit code, with the child's first words where it failed."""
     if code == EX_OK:
         return REPLIES["mail ok"]
-    known = BY_CODE.get(code)
-    temporary = (
-        known is None or known.temporary
-    )  # a child that was killed: nobody knows, so the mail stays with the client
+    known = BY_CODE.get(code)  # None for a child that was killed: nobody knows, so the mail stays with the client
+    temporary = known is None or known.temporary
     reason = complaint.partition(b"\n")[0].partition(b": ")[2][:LONGEST_REASON]
     reason = bytes(octet if 32 <= octet < 127 else ord("?") for octet in reason)  # noqa: PLR2004 - printable ASCII
     words = reason or b"the mail could not be sent"
@@ -165,4 +178,7 @@ def read_all(descriptor: int) -> bytes:
 
 def write(octets: bytes) -> None:
     """Say something to the client."""
-    spool.write_all(STANDARD_OUTPUT, octets)
+    try:
+        spool.write_all(STANDARD_OUTPUT, octets)
+    except OSError as error:
+        raise FileFailure(f"cannot write to standard output: {error.strerror}") from error

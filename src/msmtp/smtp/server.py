@@ -254,7 +254,7 @@ class ServerConnection:
 
     ``domain``: the server's name in the greeting and the reply to a hello.  ``protocol``: "smtp" or "lmtp".
     ``offers``: the lines of the reply to EHLO, for instance ``b"AUTH PLAIN"``.  ``strict``: a command must end in
-    CRLF.
+    CRLF.  ``scripted``: the client need not wait for replies; for one on a pipe, which nobody else can write into.
 
     ``state``: one of the states of TRANSITIONS.  ``hello``: the last hello accepted, or None.  ``tls``: whether
     ``starttls_done`` was said.  ``authenticated``: whether an AUTH was accepted.  ``transaction``: the one that is
@@ -275,13 +275,14 @@ class ServerConnection:
         "limits",
         "offers",
         "protocol",
+        "scripted",
         "state",
         "strict",
         "tls",
         "transaction",
     )
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a server is, all by name
         self,
         domain: bytes,
         *,
@@ -289,12 +290,14 @@ class ServerConnection:
         offers: tuple[bytes, ...] = DEFAULT_OFFERS,
         limits: Limits = DEFAULT_LIMITS,
         strict: bool = False,
+        scripted: bool = False,
     ) -> None:
         self.domain = domain
         self.protocol = protocol
         self.offers = offers
         self.limits = limits
         self.strict = strict
+        self.scripted = scripted
         self.state = CONNECTED
         self.hello: Command | None = None
         self.tls = False
@@ -330,7 +333,7 @@ class ServerConnection:
         """
         if self.state != CLOSED:
             self._buffer.feed(data)
-        if self._due is not None and self._due.stands_last and data:
+        if self._due is not None and self._due.stands_last and data and not self.scripted:
             self._early = True
         self._ended |= not data
         return self.events()
@@ -463,7 +466,7 @@ class ServerConnection:
         """Read a line that is complete.  Raises Refusal."""
         if grammar.CONTROL.search(line):
             raise Refusal("not text", fatal=True)
-        if step in _STAND_LAST and len(self._buffer):
+        if step in _STAND_LAST and len(self._buffer) and not self.scripted:
             raise Refusal("not in groups", fatal=True)
         if step == RESPONSE:
             return parse_response(line)
