@@ -464,3 +464,12 @@ def test_a_connection_that_breaks_while_an_exchange_is_cancelled_hides_nothing_o
         run = msmtp(tmp_path, account(server.port, "auth scram-sha-256\nuser joe\npassword secret"), *TO)
     assert run.code == 70
     assert "authentication failed (method SCRAM-SHA-256): " in run.err
+
+
+@pytest.mark.parametrize("domain", ["here there", "h\u00e9re \u2028x", "x" * 2000, "\udcff"])
+def test_a_domain_that_cannot_be_one_is_the_configurations_fault(tmp_path, domain):
+    with ScriptedServer(Polite(), raise_errors=False) as server:
+        run = msmtp(tmp_path, account(server.port), f"--domain={domain}", *TO)
+    assert run.code == 78
+    assert "cannot be a name\nmsmtp: see the domain command\n" in run.err
+    assert not server.sessions or b"EHLO" not in server.sessions[0].transcript.client

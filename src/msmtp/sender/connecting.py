@@ -8,12 +8,19 @@ the first byte that the server wrote.
 from __future__ import annotations
 
 from msmtp import sandbox
-from msmtp.failures import UnsendableFailure, UnsupportedFailure
+from msmtp.failures import (
+    CommandFailure,
+    ConfigFailure,
+    HostNotFoundFailure,
+    UnsendableFailure,
+    UnsupportedFailure,
+)
 from msmtp.net.connect import Target, begin
 from msmtp.net.resolve import ascii_name
 from msmtp.sender import accounts
 from msmtp.sender.session import Session
 from msmtp.sender.trace import Trace
+from msmtp.smtp.commands import Ehlo
 from msmtp.system import os
 
 TYPE_CHECKING = False
@@ -101,7 +108,7 @@ class Connector:
 
     def prepare(self) -> None:
         """Fetch, load and open everything that will be out of reach later."""
-        self.domain = ascii_name(self.account.domain or DOMAIN).encode()
+        self.domain = own_name(self.account.domain or DOMAIN)
         if self.authenticates:
             if accounts.needs_secret(self.account):
                 self.secret = accounts.secret_of(self.account)
@@ -160,6 +167,16 @@ class Connector:
             nonce=os.urandom(NONCE_OCTETS).hex().encode(),
         )
         session.authenticate(mechanisms.create(name, credentials, offered))
+
+
+def own_name(domain: str) -> bytes:
+    """What EHLO says of this machine.  Raises ConfigFailure: the command ``domain`` holds what cannot be a name."""
+    try:
+        name = ascii_name(domain).encode()
+        Ehlo(name).encode()
+    except (HostNotFoundFailure, CommandFailure, UnicodeError) as error:
+        raise ConfigFailure(f"the domain {domain!a} cannot be a name", hint="see the domain command") from error
+    return name
 
 
 def load_mechanisms(account: Account, secret: bytes) -> None:
