@@ -257,7 +257,9 @@ def test_eval_stands_for_the_line_that_its_command_prints() -> None:
 
 
 def test_eval_does_not_evaluate_again() -> None:
-    assert fault("eval x", lambda _: "eval y").message == "rc: line 1: unknown command eval"
+    failure = fault("eval x", lambda _: "eval y")
+    assert failure.message == "rc: line 1: unknown command eval"
+    assert failure.hint == "what an eval command prints cannot be one again"
 
 
 def test_a_mistake_in_what_eval_printed_is_one_of_its_line() -> None:

@@ -25,8 +25,6 @@ EXPECTED = {
 }
 """kind: what a value of it looks like. Kinds with words list them."""
 
-FEW_WORDS = 4  # more of them are named with commas
-
 
 def expected(row: Option) -> str:
     """What a value for this row looks like, in words."""
@@ -70,6 +68,8 @@ def unknown_command(file: str, number: int, word: str) -> ConfigFailure:
     command, equals, _ = word.partition("=")
     if equals and any(row.command == command for row in OPTIONS if row.command):
         hint = f"write a blank between the command and its argument: {command} ..."
+    elif word == "eval":
+        hint = "what an eval command prints cannot be one again"
     else:
         hint = nearest(word, (row.command for row in OPTIONS if row.command and row.note != HIDDEN))
     return ConfigFailure(f"{file}: line {number}: unknown command {word}", hint=hint)
