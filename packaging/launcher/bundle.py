@@ -1,10 +1,10 @@
 """Make the bundles of an installed msmtp: what the launcher starts it from.
 
-    python3 -IS -X no_debug_ranges bundle.py FOLDER
+    python3 -IS -X no_debug_ranges bundle.py FOLDER [PLACE]
 
-FOLDER holds the package msmtp.  The bundles go into msmtp/__pycache__ and are, like what else is there, for one version
-of Python, made anew at will and safe to delete: without them, or after a source has changed, msmtp starts as any
-program in Python does.
+FOLDER holds the package msmtp, and PLACE is where that will be when it is used, if not there.  The bundles go into
+msmtp/__pycache__ and are, like what else is there, for one version of Python, made anew at will and safe to delete:
+without them, or after a source has changed, msmtp starts as any program in Python does.
 
 What only people and type checkers read is left out: docstrings, annotations, and with ``-X no_debug_ranges`` the
 columns of each instruction.  Names of files and numbers of lines stay.
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+
+CACHE = "msmtp/__pycache__"
 
 GROUPS = {
     "start": ("msmtp.sender.main", "msmtp.sender.accounts"),
@@ -68,12 +70,12 @@ class Reduce(ast.NodeTransformer):
         return ast.copy_location(reduced, node)
 
 
-def reduced(path: str) -> CodeType:
-    """The code of a module."""
+def reduced(path: str, place: str) -> CodeType:
+    """The code of a module whose file will be at ``place``."""
     with open(path, "rb") as file:
         tree = ast.fix_missing_locations(Reduce().visit(ast.parse(file.read())))
     flags = __future__.annotations.compiler_flag
-    return compile(tree, path, "exec", flags, dont_inherit=True, optimize=DOCUMENTATION)
+    return compile(tree, place, "exec", flags, dont_inherit=True, optimize=DOCUMENTATION)
 
 
 def imported(names: Iterable[str]) -> list[str]:
@@ -99,13 +101,13 @@ def is_library(module: ModuleType) -> bool:
     return isinstance(getattr(module, "__loader__", None), ExtensionFileLoader)
 
 
-def index(names: list[str]) -> bytes:
-    """What the linker has to know of modules."""
+def index(modules: dict[str, tuple[str, str]]) -> bytes:
+    """What the linker has to know of modules; each name with the module's path now and later."""
     entries = []
-    for name in names:
-        module = sys.modules[name]
-        found = os.stat(module.__file__)
-        entries.append((name, hasattr(module, "__path__"), module.__file__, int(found.st_mtime), found.st_size))
+    for name, (path, place) in modules.items():
+        found = os.stat(path)
+        is_package = path.endswith("/__init__.py")
+        entries.append((name, is_package, place, int(found.st_mtime), found.st_size))
     return dumps(tuple(entries))
 
 
@@ -131,19 +133,21 @@ def write(path: str, parts: Iterable[bytes]) -> None:
     os.replace(f"{path}.new", path)
 
 
-def main(folder: str) -> None:
+def main(folder: str, place: str = "") -> None:
     """Make the bundles of the msmtp in a folder; "start" last, since it leads to the others."""
     sys.dont_write_bytecode = True
     sys.path.insert(0, folder)
-    place = f"{folder}/msmtp/__pycache__"
-    os.makedirs(place, exist_ok=True)
+    place = place or folder
+    os.makedirs(f"{folder}/{CACHE}", exist_ok=True)
     groups = {group: imported(roots) for group, roots in GROUPS.items()}
     places = {name: module.__file__ for name, module in sys.modules.items() if is_library(module)}
     for group, names in reversed(groups.items()):
-        path = f"{place}/{group}.{sys.implementation.cache_tag}.bundle"
-        start = [dumps((reduced(f"{HERE}/linker.py"), places))] if group == "start" else []
-        write(path, [*start, index(names), *pieces([reduced(sys.modules[name].__file__) for name in names])])
-        places |= dict.fromkeys(names, path)
+        file = f"{CACHE}/{group}.{sys.implementation.cache_tag}.bundle"
+        paths = [sys.modules[name].__file__ for name in names]
+        modules = {name: (path, path.replace(folder, place, 1)) for name, path in zip(names, paths, strict=True)}
+        start = [dumps((reduced(f"{HERE}/linker.py", "linker.py"), places))] if group == "start" else []
+        write(f"{folder}/{file}", [*start, index(modules), *pieces([reduced(*both) for both in modules.values()])])
+        places |= dict.fromkeys(names, f"{place}/{file}")
 
 
 if __name__ == "__main__":

@@ -38,11 +38,11 @@ def install(prefix: Path, destdir: Path | None = None, python: str = "/usr/bin/p
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(SOURCE, folder / "msmtp", ignore=UNWANTED)
     subprocess.run([python, "-I", "-m", "compileall", "-q", "-s", root, "-p", prefix, folder], check=True)
-    subprocess.run([python, "-IS", "-X", "no_debug_ranges", HERE / "bundle.py", folder], check=True)
+    final = prefix / "share" / "msmtp"
+    subprocess.run([python, "-IS", "-X", "no_debug_ranges", HERE / "bundle.py", folder, final], check=True)
     launcher = root / "bin" / "msmtp"
     launcher.parent.mkdir(parents=True, exist_ok=True)
     text = (HERE / "msmtp.in").read_text()
-    final = prefix / "share" / "msmtp"
     for name, value in (
         ("@python@", python),
         ("@folder@", str(final)),

@@ -1,0 +1,180 @@
+"""The launcher that packages install: what it loads, what it does when a bundle is not what it should be."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.support import certificates
+from tests.support.scripted import Polite, ScriptedServer
+from tests.support.sending import MAIL, account, configuration
+
+INSTALL = Path(__file__).parents[2] / "packaging" / "launcher" / "install.py"
+PYTHON = os.path.realpath(sys.executable)
+
+TLS = f"tls on\ntls_trust_file {certificates.localhost().authority}\nauth plain\nuser joe\npassword secret\n"
+
+# Runs a launcher and says at its end of each module of msmtp whether Python imported it from its file.
+WATCHED = """
+import posix, sys
+leave = posix._exit
+def end(code):
+    for name, module in list(sys.modules.items()):
+        if name.startswith("msmtp"):
+            loader = type(getattr(module, "__loader__", None)).__name__
+            sys.stderr.write(f"{name} {'file' if loader == 'SourceFileLoader' else 'bundle'}\\n")
+    leave(code)
+posix._exit = end
+del sys.argv[0]
+exec(compile(open(sys.argv[0]).read(), sys.argv[0], "exec"))
+"""
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory) -> Path:
+    """The prefix of an installation that no test may change."""
+    prefix = tmp_path_factory.mktemp("usr")
+    subprocess.run([sys.executable, INSTALL, "--prefix", prefix, "--python", PYTHON], check=True, capture_output=True)
+    return prefix
+
+
+@pytest.fixture
+def own(tmp_path, request) -> Path:
+    """The prefix of an installation for this test alone."""
+    prefix = tmp_path / "usr"
+    subprocess.run([sys.executable, INSTALL, "--prefix", prefix, "--python", PYTHON], check=True, capture_output=True)
+    return prefix
+
+
+def run(
+    prefix: Path, *arguments: str | Path, environment: dict[str, str] | None = None, name: str = "msmtp"
+) -> subprocess.CompletedProcess[str]:
+    command = [prefix / "bin" / name, *arguments]
+    environment = {**os.environ, **(environment or {})}
+    return subprocess.run(
+        command, input=MAIL.decode(), capture_output=True, text=True, check=False, timeout=60, env=environment
+    )
+
+
+def watch(prefix: Path, *arguments: str | Path) -> dict[str, str]:
+    """Run, and tell where each module came from."""
+    command = [PYTHON, "-I", "-S", "-c", WATCHED, prefix / "bin" / "msmtp", *arguments]
+    done = subprocess.run(command, input=MAIL, capture_output=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr.decode()
+    return dict(line.split() for line in done.stderr.decode().splitlines())
+
+
+def bundles(prefix: Path) -> dict[str, Path]:
+    return {path.name.partition(".")[0]: path for path in prefix.glob("share/msmtp/msmtp/__pycache__/*.bundle")}
+
+
+def send(prefix: Path, folder: Path, more: str = "") -> dict[str, str]:
+    """Send a mail; where each module came from."""
+    polite = Polite(starttls=bool(more), mechanisms=["PLAIN"] if more else [])
+    with ScriptedServer(polite) as server:
+        found = watch(prefix, "-C", configuration(folder, account(server.port, more)), "jane@example.net")
+    assert server.sessions[0].mails[0].data.endswith(b"How are you?\r\n")
+    return found
+
+
+@pytest.mark.parametrize("more", ["", TLS], ids=["plain", "tls"])
+def test_all_that_a_send_needs_is_in_the_bundles(installed, tmp_path, more):
+    found = send(installed, tmp_path, more)
+    assert {name for name, place in found.items() if place == "file"} == set()
+    assert ("msmtp.net.tls" in found) == bool(more)
+
+
+def test_what_is_in_no_bundle_is_imported_from_its_file(installed):
+    assert watch(installed, "--help")["msmtp.config.help"] == "file"
+
+
+def test_a_module_knows_its_file_and_its_lines(installed):
+    code = """
+import posix, sys
+def end(code):
+    send = sys.modules["msmtp.sender.send"]
+    print(send.__file__, send.send.__code__.co_filename, send.send.__code__.co_firstlineno, file=sys.stderr)
+posix._exit = end
+del sys.argv[0]
+exec(compile(open(sys.argv[0]).read(), sys.argv[0], "exec"))
+"""
+    command = [PYTHON, "-I", "-S", "-c", code, installed / "bin" / "msmtp", "--pretend", "--host=x", "--from=y"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    file, filename, line = done.stderr.split()
+    assert file == filename == str(installed / "share/msmtp/msmtp/sender/send.py")
+    assert Path(file).read_text().splitlines()[int(line) - 1].startswith("def send(")
+
+
+def test_the_version_is_the_same_as_without_a_launcher(installed):
+    code = "from msmtp.sender.main import run; sys.argv[1:] = ['--version']; run()"
+    code = f"import sys; sys.path.insert(0, {str(installed / 'share/msmtp')!r}); {code}"
+    other = subprocess.run([PYTHON, "-I", "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert run(installed, "--version").stdout == other.stdout
+
+
+def test_the_name_it_is_called_by_is_the_name_it_speaks_by(own):
+    (own / "bin" / "sendmail").symlink_to("msmtp")
+    assert run(own, "--nonsense", name="sendmail").stderr.startswith("sendmail: ")
+
+
+def test_the_environment_and_the_current_folder_lend_it_no_module(installed, tmp_path, monkeypatch):
+    (tmp_path / "msmtp").mkdir()
+    for name in ("msmtp/__init__.py", "_ctypes.py", "sitecustomize.py", "usercustomize.py", "os.py", "marshal.py"):
+        (tmp_path / name).write_text("raise SystemExit('taken in')\n")
+    monkeypatch.chdir(tmp_path)
+    environment = {"PYTHONPATH": str(tmp_path), "PYTHONHOME": str(tmp_path), "PYTHONSTARTUP": str(tmp_path / "os.py")}
+    assert run(installed, "--version", environment=environment).returncode == 0
+
+
+@pytest.mark.parametrize("group", ["start", "send", "tls", "auth"])
+@pytest.mark.parametrize("harm", ["missing", "empty", "cut", "other Python", "unreadable"])
+def test_without_a_bundle_its_modules_are_imported_from_their_files(own, tmp_path, group, harm):
+    bundle = bundles(own)[group]
+    data = bundle.read_bytes()
+    if harm == "missing":
+        bundle.unlink()
+    elif harm == "empty":
+        bundle.write_bytes(b"")
+    elif harm == "cut":
+        bundle.write_bytes(data[: len(data) // 2])
+    elif harm == "other Python":
+        bundle.write_bytes(b"\0\0\r\n" + data[4:])
+    else:
+        bundle.unlink()
+        bundle.mkdir()
+    found = send(own, tmp_path, TLS)
+    members = {"start": "msmtp.sender.main", "send": "msmtp.sender.send", "tls": "msmtp.net.tls"}
+    assert found[members.get(group, "msmtp.sasl.plain")] == "file"
+
+
+@pytest.mark.parametrize(
+    ("module", "member"),
+    [("sender/main.py", "msmtp.failures"), ("smtp/client.py", "msmtp.sender.send"), ("net/trust.py", "msmtp.net.tls")],
+)
+def test_a_source_that_has_changed_is_what_runs(own, tmp_path, module, member):
+    source = own / "share/msmtp/msmtp" / module
+    source.write_text(source.read_text() + "\n")
+    found = send(own, tmp_path, TLS)
+    assert found[member] == "file"
+
+
+def test_an_installation_that_was_moved_runs_from_its_files(own, tmp_path):
+    """The bundles name the sources they were made of: where these are gone, they are not used."""
+    shutil.move(own, tmp_path / "moved")
+    launcher = tmp_path / "moved" / "bin" / "msmtp"
+    launcher.write_text(launcher.read_text().replace(str(own), str(tmp_path / "moved")))
+    assert send(tmp_path / "moved", tmp_path)["msmtp.sender.send"] == "file"
+
+
+def test_it_can_be_staged_for_a_package(tmp_path):
+    command = [sys.executable, INSTALL, "--prefix", "/opt/mail", "--destdir", tmp_path, "--python", PYTHON]
+    subprocess.run(command, check=True, capture_output=True)
+    launcher = (tmp_path / "opt/mail/bin/msmtp").read_text()
+    assert str(tmp_path) not in launcher
+    assert "/opt/mail/share/msmtp" in launcher
+    assert launcher.startswith(f"#!{PYTHON} -IS\n")
+    assert str(tmp_path).encode() not in bundles(tmp_path / "opt/mail")["start"].read_bytes()
