@@ -36,7 +36,7 @@ from pathlib import Path
 import pytest
 from tests.support import certificates, debian
 from tests.support.scripted import Behaviour, Polite, ScriptedServer, Session
-from tests.support.upstream import upstream_msmtp, upstream_version
+from tests.support.upstream import OTHER, upstream_msmtp, upstream_version
 
 from msmtp.exits import name_of
 
@@ -161,11 +161,10 @@ SENT: dict[str, Change] = {"commands": shows("MAIL FROM:<"), "header": shows("Fr
 
 
 class Bed:
-    """Runs cases in ``folder``, which everybody may enter.  ``theirs``: another build of the C program than Debian's."""
+    """Runs cases in ``folder``, which everybody may enter."""
 
-    def __init__(self, folder: Path, theirs: Path | None = None) -> None:
+    def __init__(self, folder: Path) -> None:
         folder.chmod(0o755)
-        self.theirs = theirs
         self.home = folder / "home"
         self.over = folder / "etc"
 
@@ -260,9 +259,9 @@ class Bed:
             start = f"import sys; sys.argv[0] = {case.name_called!r}; from msmtp.sender.main import run; run()"
             switch = shlex.split(filled(case.switch, values))
             return [*before, sys.executable, "-I", "-c", start, *switch, *options], None
-        program = self.theirs
-        if program is None:
-            root = upstream_msmtp().parent / "root"
+        program = upstream_msmtp()
+        if not OTHER:  # the program itself, not its starter, which would not keep argv[0]
+            root = program.parent / "root"
             environment["LD_LIBRARY_PATH"] = debian.library_path(root)
             program = root / "usr/bin/msmtp"
         if before:

@@ -10,9 +10,14 @@ from pathlib import Path
 
 from tests.support import debian
 
+#: Another build of the C program to compare with, for those who have one: $MSMTP_UPSTREAM.
+OTHER = os.environ.get("MSMTP_UPSTREAM")
+
 
 def upstream_msmtp() -> Path:
     """Debian's msmtp: an executable script that starts the C program with its libraries; fetched when first asked for."""
+    if OTHER:
+        return Path(OTHER)
     root = debian.bundle("msmtp")
     starter = root.parent / "msmtp"
     with debian.locked(root.parent):
