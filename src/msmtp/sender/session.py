@@ -77,7 +77,7 @@ class Session:
     def read_all(self) -> list[ReplyReceived]:
         """The replies to all that was sent, in order; fewer only if the server ended the session with 421."""
         events = []
-        while self.connection.pending:
+        while self.connection.awaits_reply:
             events.append(self.next_event())
         return events
 

@@ -134,6 +134,11 @@ class ClientConnection:
         self._queue: list[_Pending] = [_Pending(CONNECTION, None)]
 
     @property
+    def awaits_reply(self) -> bool:
+        """Whether a command (or the connection itself) has not been answered yet."""
+        return bool(self._queue)
+
+    @property
     def pending(self) -> tuple[Command, ...]:
         """Commands that await replies, the next one first; CONNECTION until the greeting is there."""
         return tuple(entry.command for entry in self._queue)
