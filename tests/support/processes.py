@@ -33,11 +33,13 @@ def free_port(kind: int = socket.SOCK_STREAM) -> int:
     raise OSError("no free port")
 
 
-def listens(port: int, host: str = "127.0.0.1") -> Callable[[], bool]:
-    """Whether somebody accepts connections there."""
+def listens(*ports: int, host: str = "127.0.0.1") -> Callable[[], bool]:
+    """Whether somebody accepts connections there, on all of the ports."""
 
     def check() -> bool:
-        with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=5):
+        with contextlib.suppress(OSError):
+            for port in ports:
+                socket.create_connection((host, port), timeout=5).close()
             return True
         return False
 

@@ -106,7 +106,7 @@ def aiosmtpd() -> Iterator[Peer]:
     with peer_folder("aiosmtpd") as folder:
         command = [sys.executable, "-W", "ignore", "-m", __name__, folder, *map(str, ports.values())]
         top = Path(__file__).parents[3]
-        with Daemon(command, ready=listens(ports["lmtp"]), log=folder / "log", folder=top):
+        with Daemon(command, ready=listens(*ports.values()), log=folder / "log", folder=top):
             yield Peer("aiosmtpd", ports, folder, kept(folder))
 
 

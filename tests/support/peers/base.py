@@ -27,7 +27,7 @@ import shutil
 import stat
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -151,7 +151,9 @@ def peer_folder(name: str, certificate: certificates.Certificate | None = None) 
         shutil.rmtree(folder)
 
 
-def daemon(folder: Path, bundles: Sequence[str], command: Sequence[str | Path], port: int, prepare: str = "") -> Daemon:
-    """The daemon in a view with these bundles, writing to ``folder``/log, ready when ``port`` listens."""
+def daemon(
+    folder: Path, bundles: Sequence[str], command: Sequence[str | Path], ports: Mapping[str, int], prepare: str = ""
+) -> Daemon:
+    """The daemon in a view with these bundles, writing to ``folder``/log, ready when all ``ports`` listen."""
     view = in_view([debian.bundle(name) for name in bundles], folder / "scratch", command, prepare)
-    return Daemon(view, ready=listens(port), log=folder / "log", kill_child=True)
+    return Daemon(view, ready=listens(*ports.values()), log=folder / "log", kill_child=True)

@@ -123,5 +123,5 @@ def dovecot() -> Iterator[Peer]:
             return in_maildirs() + relayed
 
         command = ["dovecot", "-F", "-c", folder / "dovecot.conf"]
-        with daemon(folder, ["dovecot"], command, ports["submission"], prepare="mkdir -p /run/dovecot"):
+        with daemon(folder, ["dovecot"], command, ports, prepare="mkdir -p /run/dovecot"):
             yield Peer("Dovecot", ports, folder, read, {"auth": folder / "auth", "lmtp": folder / "lmtp"})

@@ -95,5 +95,5 @@ def exim() -> Iterator[Peer]:
         ports = {name: free_port() for name in ("smtp", "submission", "submissions")}
         settings = SETTINGS.format(folder=folder, domain=DOMAIN, size=SIZE_LIMIT, user=USER, password=PASSWORD, **ports)
         (folder / "exim4.conf").write_text(settings)
-        with daemon(folder, ["exim"], ["exim4", "-bdf", "-q1m"], ports["smtp"], PREPARE.format(folder=folder)):
+        with daemon(folder, ["exim"], ["exim4", "-bdf", "-q1m"], ports, PREPARE.format(folder=folder)):
             yield Peer("Exim", ports, folder, kept(folder))

@@ -53,5 +53,5 @@ def opensmtpd() -> Iterator[Peer]:
         )
         (folder / "smtpd.conf").write_text(settings)
         prepare = PREPARE.format(folder=folder, domain=DOMAIN)
-        with daemon(folder, ["opensmtpd"], ["smtpd", "-d", "-v"], ports["smtp"], prepare):
+        with daemon(folder, ["opensmtpd"], ["smtpd", "-d", "-v"], ports, prepare):
             yield Peer("OpenSMTPD", ports, folder, kept(folder))

@@ -85,5 +85,5 @@ def postfix() -> Iterator[Peer]:
         (folder / "master.cf").write_text(MASTER.format(folder=folder, **ports))
         (folder / "known").write_text("!/^unknown/ ok\n")
         prepare = PREPARE.format(folder=folder)
-        with daemon(folder, ["postfix"], ["postfix", "start-fg"], ports["smtp"], prepare):
+        with daemon(folder, ["postfix"], ["postfix", "start-fg"], ports, prepare):
             yield Peer("Postfix", ports, folder, kept(folder))

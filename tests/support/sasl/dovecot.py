@@ -318,7 +318,7 @@ def kerberos(folder: Path, host: str = "127.0.0.1", port: int = 0) -> Iterator[N
     (folder / "kdc.scratch").mkdir()
     write(folder, {"krb5.conf": KRB5, "kdc.conf": KDC, "kdc.sh": KDC_SCRIPT}, {"host": host, "port": port})
     command = in_view([debian.bundle("kerberos")], folder / "kdc.scratch", ["sh", folder / "kdc.sh"])
-    with Daemon(command, ready=listens(port, host), log=folder / "kdc.log", kill_child=True):
+    with Daemon(command, ready=listens(port, host=host), log=folder / "kdc.log", kill_child=True):
         yield
 
 
