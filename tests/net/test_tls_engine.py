@@ -20,11 +20,13 @@ from msmtp.failures import (
     CertificateFailure,
     ConfigFailure,
     Failure,
+    InterruptFailure,
     NetworkFailure,
     TlsFileFailure,
     TlsHandshakeFailure,
     TlsSetupFailure,
 )
+from msmtp.net import trust
 from msmtp.net.tls import TlsSettings, chain, prepare
 
 HOST = "localhost"
@@ -498,3 +500,14 @@ def test_one_file_may_hold_the_certificate_and_the_key() -> None:
 )
 def test_a_certificate_message_that_makes_no_sense_holds_no_certificates(message: bytes) -> None:
     assert chain(message) == []
+
+
+def test_a_signal_while_a_message_is_looked_at_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its handler raises in whatever Python runs; the handshake itself would go well."""
+
+    def interrupted(*_: object) -> None:
+        raise InterruptFailure("interrupted by SIGTERM")
+
+    monkeypatch.setattr(trust.Trust, "add", interrupted)
+    with pytest.raises(InterruptFailure):
+        shake(prepare(TlsSettings(certcheck=False), "localhost"), localhost().server_context())

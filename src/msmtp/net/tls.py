@@ -18,7 +18,14 @@ does not tell.
 
 from __future__ import annotations
 
-from msmtp.failures import Failure, NetworkFailure, TlsFileFailure, TlsHandshakeFailure, TlsSetupFailure
+from msmtp.failures import (
+    Failure,
+    InterruptFailure,
+    NetworkFailure,
+    TlsFileFailure,
+    TlsHandshakeFailure,
+    TlsSetupFailure,
+)
 from msmtp.net import _openssl, verdict
 from msmtp.net._digest import digest
 from msmtp.net._openssl import MemoryBIO, SSLCertVerificationError, SSLError, SSLWantReadError, SSLZeroReturnError
@@ -228,6 +235,8 @@ class Engine:
                 self.tls.trust.add(self.tls.context, chain(message))
             elif kind == COMPRESSED_CERTIFICATE:
                 self.tls.trust.add(self.tls.context, [])
+        except InterruptFailure:  # a signal came now of all times; Python passes it through OpenSSL to handshake()
+            raise
         except Failure as failure:  # not to be raised through OpenSSL; handshake() raises it
             self.trouble = failure
 
