@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 
 from bench.measure import Runs, measure
-from bench.programs import CURL, OURS, PIP, RECIPIENT, C, Installed, Program, Way
+from bench.programs import CURL, OURS, PIP, PYTHON, RECIPIENT, C, Installed, Program, Way
 from bench.servers import sink, smtp_sink
 from bench.table import Figure, ratio
 from tests.support import certificates
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 WALL_TO_C, WALL_TO_CURL, CPU_TO_C = 0.35, 3.0, 2.5
 LARGE_TO_C, LARGE_TO_CURL, LARGE_MEMORY = 0.12, 1.0, 1.0
+TEXTS_TO_C = 3.0
 FLIGHTS = {"plain": 4, "starttls": 6, "tls": 5}
 
 AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
@@ -36,6 +37,13 @@ def mail(folder: Path, size: int) -> Path:
     """A mail of about ``size`` octets."""
     file = folder / f"mail.{size}"
     file.write_bytes(b"Subject: hello\n\n" + LINE * (size // len(LINE)))
+    return file
+
+
+def all_authorities(folder: Path) -> Path:
+    """What the commonest line of all configurations names, and the authority of the servers here."""
+    file = folder / "ca-certificates.crt"
+    file.write_bytes(AUTHORITIES.read_bytes() + certificates.localhost().authority.read_bytes())
     return file
 
 
@@ -62,18 +70,16 @@ def small(title: str, runs: dict[str, Runs]) -> tuple[str, list[Figure]]:
 
 
 def small_mails(installed: Installed, rounds: int) -> Iterator[tuple[str, list[Figure]]]:
-    """One mail of 1 KiB, each way; TLS also with the trust file that most configurations name."""
+    """One mail of 1 KiB, each way; with TLS by the trust file that most configurations name, and by one of our own."""
     folder = installed.folder
-    authority = certificates.localhost().authority
+    one = certificates.localhost().authority
     for kind, name in NAMES.items():
-        with server(kind, folder, authority) as way:
-            yield small(f"1 KiB, {name}", measure(installed.senders(way), mail(folder, 1 << 10), rounds))
-    everybody = folder / "ca-certificates.crt"
-    everybody.write_bytes(AUTHORITIES.read_bytes() + authority.read_bytes())
-    with server("tls", folder, everybody) as way:
-        yield small(f"1 KiB, {NAMES['tls']}, all authorities of the system trusted", measure(
-            installed.senders(way), mail(folder, 1 << 10), rounds
-        ))  # fmt: skip
+        for trusted, more in ((all_authorities(folder), ""), (one, ", one authority trusted")):
+            if kind == "plain" and more:
+                continue
+            with server(kind, folder, trusted) as way:
+                runs = measure(installed.senders(way), mail(folder, 1 << 10), rounds)
+                yield small(f"1 KiB, {name}{more}", runs)
 
 
 def large_mails(installed: Installed, rounds: int) -> Iterator[tuple[str, list[Figure]]]:
@@ -88,7 +94,7 @@ def large_mails(installed: Installed, rounds: int) -> Iterator[tuple[str, list[F
                 f"10 MiB from a {'pipe' if piped else 'file'}, {NAMES['plain']}",
                 [
                     ratio("time, to the C program's", runs[OURS].wall, runs[C].wall, LARGE_TO_C),
-                    ratio("time, to curl's", runs[OURS].wall, runs[CURL].wall, LARGE_TO_CURL),
+                    ratio("time, to curl's", runs[OURS].wall, runs[CURL].wall, None if piped else LARGE_TO_CURL),
                     ratio("processor, to the C program's", runs[OURS].cpu, runs[C].cpu),
                     Figure(
                         "MiB of memory more than for 1 KiB",
@@ -102,13 +108,13 @@ def large_mails(installed: Installed, rounds: int) -> Iterator[tuple[str, list[F
 def starts(installed: Installed, rounds: int) -> tuple[str, list[Figure]]:
     """What the start of the interpreter is of it, and what pip's console script takes more."""
     folder = installed.folder
-    bare = Program("bare", ["/usr/bin/python3", "-I", "-S", "-c", "import posix; posix._exit(0)"])
-    site = Program("site", ["/usr/bin/python3", "-I", "-c", "import os; os._exit(0)"])
+    bare = Program("bare", [PYTHON, "-I", "-S", "-c", "import posix; posix._exit(0)"])
+    site = Program("site", [PYTHON, "-I", "-c", "import os; os._exit(0)"])
     with server("plain", folder, folder) as way:
         ours, c, _ = installed.senders(way)
         pip = Program(PIP, [installed.pip(), *ours.command[1:]])
         runs = measure([ours, c, bare, site, pip], mail(folder, 1 << 10), rounds)
-    return "where the processor's time goes: 1 KiB, in the clear", [
+    return "processor's time of 1 KiB in the clear, what it is made of", [
         ratio("ours, to the C program's", runs[OURS].cpu, runs[C].cpu),
         ratio("Python's start, to the C program's", runs["bare"].cpu, runs[C].cpu),
         ratio("the same with its site module", runs["site"].cpu, runs[C].cpu),
@@ -116,6 +122,37 @@ def starts(installed: Installed, rounds: int) -> tuple[str, list[Figure]]:
         ratio("ours by pip, to ours by a package", runs[PIP].cpu, runs[OURS].cpu),
         ratio("time of ours by pip, to the C program's", runs[PIP].wall, runs[C].wall),
     ]
+
+
+def trust(installed: Installed, rounds: int) -> tuple[str, list[Figure]]:
+    """What TLS is of it, and what it costs to trust all the authorities of the system instead of one."""
+    folder = installed.folder
+    one = certificates.localhost().authority
+    library = Program("library", [PYTHON, "-I", "-S", "-c", "import _ssl, posix; posix._exit(0)"])
+    context = "import _ssl, posix; _ssl._SSLContext(16); posix._exit(0)"
+    with server("tls", folder, one) as way:
+        ours, c, _ = installed.senders(way)
+        _, *arguments = installed.senders(Way("tls", way.port, all_authorities(folder)))[0].command
+        everybody = Program("everybody", [*ours.command[:1], *arguments])
+        programs = [ours, everybody, c, library, Program("context", [PYTHON, "-I", "-S", "-c", context])]
+        runs = measure(programs, mail(folder, 1 << 10), rounds)
+    return "processor's time of 1 KiB with TLS and AUTH, what it is made of", [
+        ratio("ours, to the C program's", runs[OURS].cpu, runs[C].cpu),
+        ratio("Python's start and OpenSSL loaded, to the C program's", runs["library"].cpu, runs[C].cpu),
+        ratio("the same and OpenSSL set up, to the C program's", runs["context"].cpu, runs[C].cpu),
+        ratio("ours, all authorities trusted, to one", runs["everybody"].cpu, runs[OURS].cpu),
+    ]
+
+
+def texts(installed: Installed, rounds: int) -> Iterator[tuple[str, list[Figure]]]:
+    """What sends nothing."""
+    folder = installed.folder
+    empty = mail(folder, 1)
+    ours, c, _ = installed.senders(Way("plain", 25))
+    for name, words in (("--version", ["--version"]), ("--pretend", ["--pretend", *ours.command[1:]])):
+        programs = [Program(one.name, [one.command[0], *words], one.environment) for one in (ours, c)]
+        runs = measure(programs, empty, rounds)
+        yield name, [ratio("time, to the C program's", runs[OURS].wall, runs[C].wall, TEXTS_TO_C)]
 
 
 def flights(installed: Installed) -> Iterator[tuple[str, list[Figure]]]:
@@ -156,4 +193,6 @@ def figures(installed: Installed, rounds: int) -> Iterator[tuple[str, list[Figur
     yield from flights(installed)
     yield from small_mails(installed, rounds)
     yield from large_mails(installed, max(3, rounds // 5))
+    yield from texts(installed, rounds)
     yield starts(installed, rounds)
+    yield trust(installed, rounds)

@@ -109,7 +109,7 @@ def test_the_extras_can_be_tested_with_what_is_installed_for_tests():
 
 def test_tests_mirror_packages():
     packages = {path.name for path in (TOP / "src/msmtp").iterdir() if (path / "__init__.py").exists()}
-    of_their_own = {"bed", "differential", "peers", "support"}
+    of_their_own = {"bed", "bench", "differential", "packaging", "peers", "support"}
     folders = {path.name for path in (TOP / "tests").iterdir() if path.is_dir() and path.name not in IGNORED}
     assert folders - packages - of_their_own == set()
 
