@@ -7,7 +7,7 @@ import spnego
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from msmtp.failures import MechanismFailure
+from msmtp.failures import InterruptFailure, MechanismFailure
 from msmtp.sasl import Credentials, create
 
 # MS-NLMP, 4.2.4.3
@@ -94,3 +94,15 @@ def test_any_challenge_is_answered_or_refused(challenge):
     except MechanismFailure:
         return
     assert answer.startswith(b"NTLMSSP\0\3\0\0\0")
+
+
+def test_a_signal_is_no_fault_of_the_servers(monkeypatch):
+    mechanism = ntlm()
+    mechanism.start()
+
+    def step(*_):
+        raise InterruptFailure("interrupted by SIGTERM")
+
+    monkeypatch.setattr("spnego._ntlm.NTLMProxy.step", step)
+    with pytest.raises(InterruptFailure):
+        mechanism.next(CHALLENGE)

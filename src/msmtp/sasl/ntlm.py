@@ -13,6 +13,7 @@ import cryptography.hazmat.backends.openssl  # noqa: F401 - the library's RC4, a
 import spnego
 from spnego.exceptions import SpnegoError
 
+from msmtp.failures import Failure
 from msmtp.sasl.mechanisms import Mechanism
 
 TYPE_CHECKING = False
@@ -46,6 +47,8 @@ class Ntlm(Mechanism):
             answer = context.step(challenge)
         except SpnegoError as error:
             raise self.failure(f"NTLM: {error.message}") from None
+        except Failure:
+            raise  # a signal
         except Exception as error:  # noqa: BLE001 - what a foreign parser raises on hostile octets is anybody's guess
             raise self.failure(f"the server's challenge cannot be understood ({type(error).__name__})") from None
         yield answer
