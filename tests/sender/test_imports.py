@@ -41,6 +41,7 @@ ONLY_WHEN_CHOSEN = {
 
 PROGRAM = """
 import posix, sys
+sys.modules.pop("linecache", None)  # Python 3.13 loads it for -c
 leave = posix._exit
 def end(code):
     sys.stderr.write("LOADED " + " ".join(sys.modules) + "\\n")
