@@ -45,12 +45,13 @@ def unexpected(error: Exception) -> Failure:
 
     It says where that was, and of what Python says only the system's own words: the rest could show a password.
     """
+    if isinstance(error, MemoryError):
+        error.__traceback__ = None  # its frames hold what the memory is full of, and we need a little
+        return SystemFailure("out of memory")
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     place = f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}" if trace else "unknown place"
-    if isinstance(error, MemoryError):
-        return SystemFailure("out of memory")
     if isinstance(error, (OSError, ImportError)):  # ImportError: no memory, no descriptors, or a package being replaced
         return SystemFailure(f"system error: {getattr(error, 'strerror', None) or error} (at {place})")
     return Failure(f"internal error: {type(error).__name__} at {place}; please report this")
