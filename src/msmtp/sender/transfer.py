@@ -184,14 +184,17 @@ class Transfer:
     # -- the mail
 
     def body(self) -> list[ReplyReceived]:
-        """Send the mail and the dot; the replies that follow."""
+        """Send the mail, the dot in one write with the end of it; the replies that follow."""
         connection = self.session.connection
+        held = b""
         try:
             for block in self.stuffed():
-                self.session.write(block)
+                if held:
+                    self.session.write(held)
+                held = block
             end = connection.end_data()
             self.given = True
-            self.session.write(end)
+            self.session.write(held + end)
         except NetworkFailure as failure:
             raise self.last_words() or failure from failure
         return self.session.read_all()
