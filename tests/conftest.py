@@ -16,7 +16,12 @@ import sys
 import time
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# On a machine that is busy a property does not hold less, only later; pytest-timeout ends what hangs.
+hypothesis.settings.register_profile("msmtp", deadline=None)
+hypothesis.settings.load_profile("msmtp")
 
 # Read by msmtp, its libraries or the tools it calls; a test that wants one sets it.
 FOREIGN_ENVIRONMENT = (
