@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 
 from msmtp.config import command_line
-from msmtp.exits import EX_IOERR, EX_OK, EX_OSERR, EX_TEMPFAIL
+from msmtp.exits import EX_IOERR, EX_OK, EX_TEMPFAIL
 from msmtp.failures import Failure
 from msmtp.sender import signals
 from msmtp.sender.report import Reporter, no_output, unexpected
@@ -106,10 +106,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         reporter.say("interrupted")
         return EX_TEMPFAIL
-    except MemoryError as error:
-        error.__traceback__ = None  # its frames hold the mail: without them there is room for words
-        reporter.say("out of memory")
-        return EX_OSERR
     except Exception as error:  # noqa: BLE001 - no traceback ever reaches a user
         fault = unexpected(error)
         reporter.failure(fault)
