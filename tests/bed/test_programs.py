@@ -1,12 +1,17 @@
 """Debian's programs are at hand without being installed."""
 
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
+import pytest
 from tests.support import debian
-from tests.support.processes import Daemon, free_port, listens, metered
+from tests.support.processes import Daemon, free_port, listens, metered, wait_for
 from tests.support.scripted import ScriptedServer
 from tests.support.upstream import run_upstream, upstream_msmtp, upstream_version
+
+TOP = Path(__file__).parents[2]
 
 
 def test_the_c_program_runs():
@@ -49,3 +54,22 @@ def test_memory_is_that_of_the_command_and_not_of_the_tests(tmp_path):
     assert done.returncode == 3
     done = subprocess.run(metered(["sh", "-c", "kill -TERM $$"], tmp_path / "memory"), check=False)
     assert done.returncode == -15
+
+
+LEFT_ALONE = """
+import os, signal, sys
+from pathlib import Path
+from tests.support.peers.exim import exim
+with exim() as peer:
+    print(peer.ports["smtp"], peer.folder, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.root
+def test_tests_that_are_killed_leave_no_daemon_behind():
+    done = subprocess.run([sys.executable, "-c", LEFT_ALONE], capture_output=True, text=True, check=False, cwd=TOP)
+    assert done.returncode == -9, done.stderr
+    port, folder = done.stdout.split()
+    shutil.rmtree(folder)
+    wait_for(lambda: not listens(int(port))(), words="the end of the server")

@@ -59,8 +59,11 @@ def in_view(roots: Sequence[Path], scratch: Path, command: Sequence[str | Path],
         users=" ".join(f"{name}:{number}" for name, number in USERS.items()),
         prepare=prepare,
     )
-    unshare = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--ipc"]
-    return [*unshare, "sh", "-c", f"{script}\nexec {words}"]
+    # Tests that are killed leave no daemon behind: unshare goes with them, with it its child, the shell, with it the rest.
+    # (The shell stays for that: a daemon that is a set-user-ID program would not be told.)
+    guard = ["setpriv", "--pdeathsig", "KILL"]
+    unshare = [*guard, "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--ipc"]
+    return [*unshare, "sh", "-c", f"{script}\n{words}\nexit $?"]
 
 
 def _mounts(roots: Sequence[Path], scratch: Path) -> list[str]:
