@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 Module = type(sys)
 
+GARBAGE = 50_000
+"""How many objects may be new before it is looked for cycles among them; one mail never makes so many."""
+
 
 class Linker:
     """Finds the modules in PLACES."""
@@ -116,4 +119,5 @@ gc.disable()  # all that is made here stays: there is nothing to collect
 if link(file):  # noqa: F821 - set by the launcher
     sys.meta_path.insert(0, Linker())
 gc.freeze()
+gc.set_threshold(GARBAGE)
 gc.enable()
