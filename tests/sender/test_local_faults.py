@@ -220,3 +220,29 @@ def test_a_wait_that_fails_is_told_and_logged_and_doubt_is_admitted(tmp_path, wh
     assert bool(server.mails) == (which == 4)
     assert (tmp_path / "log").read_text().count(f"errormsg='{words}' exitcode=EX_") == 1
     assert "secret" not in said
+
+
+# -- a locale of another encoding
+
+
+def test_octets_of_files_and_arguments_reach_the_server_as_they_are_in_any_locale(tmp_path):
+    """With Python's UTF-8 mode off and the locale C, its text is ASCII: as any locale that is not UTF-8 for our purposes."""
+    locale = {**os.environ, "LC_ALL": "C", "LANG": "C"}
+    python = [sys.executable, "-X", "utf8=0", "-I"]
+    encoding = subprocess.run(
+        [*python, "-c", "import sys; print(sys.getfilesystemencoding())"], env=locale, capture_output=True, check=True
+    )
+    assert encoding.stdout == b"ascii\n"
+    behaviour = Polite(mechanisms=["LOGIN"], users={"j\u00f6rg".encode(): "pa\u00df".encode()})
+    with ScriptedServer(behaviour) as server:
+        text = account(
+            server.port, "user j\u00f6rg\npassword pa\u00df\nauth login\nlogfile -\nfrom j\u00f6rg@example.org"
+        )
+        command = [*python, "-m", "msmtp", "-C", str(configuration(tmp_path, text))]
+        arguments = [*map(os.fsencode, command), "j\u00e4ne@example.net".encode(), b"j\xf6e@example.net"]
+        done = subprocess.run(arguments, input=MAIL, env=locale, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    (mail,) = server.mails
+    assert mail.sender == "<j\u00f6rg@example.org>".encode()
+    assert mail.recipients == ["<j\u00e4ne@example.net>".encode(), b"<j\xf6e@example.net>"]
+    assert "recipients=j\u00e4ne@example.net,j\\xf6e@example.net ".encode() in done.stdout

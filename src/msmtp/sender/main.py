@@ -91,6 +91,9 @@ MODES: dict[str, Callable[[], Mode]] = {
 }
 
 
+UTF8_MODE = "-Xutf8"
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run msmtp with the words of a command line (the program's name first); return its exit code."""
     words = sys.argv if argv is None else argv
@@ -136,8 +139,23 @@ def hold_standard_descriptors() -> None:
             os.open("/dev/null", os.O_WRONLY if number == 0 else os.O_RDONLY)
 
 
+def speak_utf8() -> None:
+    """Begin again in Python's UTF-8 mode if the locale has another encoding.
+
+    Octets of files and arguments have to reach the server as they are.  Python decodes them by the locale on one way
+    and would have to encode by the locale on the other: not every octet has a character there, nor the reverse.
+    """
+    if sys.getfilesystemencoding() == "utf-8" or UTF8_MODE in sys.orig_argv:
+        return
+    try:
+        os.execv(sys.executable or "", [sys.orig_argv[0], UTF8_MODE, *sys.orig_argv[1:]])
+    except OSError:  # then as well as can be
+        return
+
+
 def run() -> NoReturn:
     """The console script."""
+    speak_utf8()
     hold_standard_descriptors()
     if sys.stdout is not None:
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # whatever stands in a file
