@@ -55,7 +55,8 @@ class Installed:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        subprocess.run([sys.executable, INSTALL, "--prefix", folder / "usr", "--python", PYTHON], check=True)
+        command = [sys.executable, INSTALL, "--prefix", folder / "usr", "--python", PYTHON]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         self.ours = folder / "usr" / "bin" / "msmtp"
         self._count = 0
 

@@ -54,6 +54,12 @@ def test_the_lower_layers_use_the_standard_library_only(path):
     assert found == []
 
 
+@pytest.mark.parametrize("path", sorted(MODULES.keys() - {f"{layers.SYSTEM}.py"}))
+def test_os_comes_from_where_a_send_does_not_pay_for_all_of_it(path):
+    found = [f"{path}:{line}" for line, name in layers.imported(MODULES[path]) if name.partition(".")[0] == "os"]
+    assert found == [], "say: from msmtp.system import os"
+
+
 def test_every_package_stands_on_a_layer():
     places = {layers.package_of(path) for path in MODULES} - layers.DOORS - {layers.ROOT, layers.SYSTEM}
     assert places <= layers.LEVEL.keys()

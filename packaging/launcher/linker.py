@@ -1,8 +1,8 @@
 """The code at the head of a bundle: it makes the modules that are in it.
 
 An import costs Python more than what most modules do: finders are asked, files looked for and opened, specifications
-made.  In a bundle the modules stand one behind the other, each behind those that it imports, so
-none of this is needed: a module is made, its code is run, and the import statements that come later find it.
+made.  In a bundle the modules stand one behind the other, each behind those that it imports, so none of this is needed:
+a module is made, its code is run, and the import statements that come later find it.
 
 The group "start" is made when msmtp starts; any other group, when the first of its modules is imported.  If a source
 is not what it was when the bundle was made, the group is left alone and Python imports its modules as it always does.
