@@ -18,14 +18,21 @@ USER, PASSWORD = "joe", "secret"
 
 OURS, C, CURL, PIP = "ours", "C", "curl", "pip"
 
+EXACTLY = f"auth plain\npassword {PASSWORD}"
+USUALLY = f"auth on\npasswordeval echo {PASSWORD}\nlogfile {{log}}"
+
 
 class Way:
-    """How a server is reached.  ``kind``: plain, starttls or tls; the last two with authentication."""
+    """How a server is reached.  ``kind``: plain, starttls or tls; the last two with authentication.
 
-    def __init__(self, kind: str, port: int, authority: Path | None = None) -> None:
+    ``authentication``: what msmtp's configuration says about it, and whatever else; curl gets user and password.
+    """
+
+    def __init__(self, kind: str, port: int, authority: Path | None = None, authentication: str = EXACTLY) -> None:
         self.kind = kind
         self.port = port
         self.authority = authority
+        self.authentication = authentication
 
     def configuration(self) -> str:
         """The account for msmtp, the same for the C program and for ours."""
@@ -35,9 +42,8 @@ class Way:
                 "tls on",
                 f"tls_starttls {'on' if self.kind == 'starttls' else 'off'}",
                 f"tls_trust_file {self.authority}",
-                "auth plain",
                 f"user {USER}",
-                f"password {PASSWORD}",
+                self.authentication,
             ]
         return "\n".join(lines) + "\n"
 

@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 
 from bench.measure import Runs, measure
-from bench.programs import CURL, OURS, PIP, PYTHON, RECIPIENT, C, Installed, Program, Way
+from bench.programs import CURL, OURS, PIP, PYTHON, RECIPIENT, USUALLY, C, Installed, Program, Way
 from bench.servers import sink, smtp_sink
 from bench.table import Figure, ratio
 from tests.support import certificates
@@ -80,6 +80,15 @@ def small_mails(installed: Installed, rounds: int) -> Iterator[tuple[str, list[F
             with server(kind, folder, trusted) as way:
                 runs = measure(installed.senders(way), mail(folder, 1 << 10), rounds)
                 yield small(f"1 KiB, {name}{more}", runs)
+
+
+def usual_mail(installed: Installed, rounds: int) -> tuple[str, list[Figure]]:
+    """One mail of 1 KiB by a configuration as most are: the method left open, a command for the password, a log."""
+    folder = installed.folder
+    with server("starttls", folder, all_authorities(folder)) as way:
+        way.authentication = USUALLY.format(log=folder / "log")
+        runs = measure(installed.senders(way), mail(folder, 1 << 10), rounds)
+    return small("1 KiB, STARTTLS, auth on, passwordeval, logfile", runs)
 
 
 def large_mails(installed: Installed, rounds: int) -> Iterator[tuple[str, list[Figure]]]:
@@ -192,6 +201,7 @@ def figures(installed: Installed, rounds: int) -> Iterator[tuple[str, list[Figur
     """All of it."""
     yield from flights(installed)
     yield from small_mails(installed, rounds)
+    yield usual_mail(installed, rounds)
     yield from large_mails(installed, max(3, rounds // 5))
     yield from texts(installed, rounds)
     yield starts(installed, rounds)

@@ -35,6 +35,11 @@ GROUPS = {
     "send": ("msmtp.sender.send", "_ctypes"),
     "tls": ("msmtp.net.tls",),
     "auth": ("msmtp.sasl.mechanisms", "msmtp.sasl.plain", "msmtp.credentials.request", "msmtp.credentials.secret"),
+    "choice": (  # what "auth on" may lead to
+        *("msmtp.sasl.scram", "msmtp.sasl.cram_md5", "msmtp.sasl.digest_md5", "msmtp.sasl.login"),
+        "msmtp.net.binding",
+    ),
+    "command": ("msmtp.credentials.command",),
 }
 """Group: the modules that its runs import, beside those that they import in turn when they are imported."""
 

@@ -382,3 +382,24 @@ def test_neither_an_account_nor_a_definition_shows_the_password() -> None:
     assert definition.get("host") == "x"
     assert definition.get("port") == 0
     assert Definition("default", "rc", {"port": 5}, {}).get("port") == 5
+
+
+@pytest.mark.parametrize(
+    ("home", "name", "file"),
+    [
+        ("/home/joe", "~/log", "/home/joe/log"),
+        ("/home/joe/", "~/log", "/home/joe/log"),
+        ("/home/joe", "~", "/home/joe"),
+        ("/", "~/log", "/log"),
+        ("/", "~", "/"),
+        ("/home/joe", "~root/log", os.path.expanduser("~root") + "/log"),
+        ("/home/joe", "~nobody-here/log", "~nobody-here/log"),
+        ("", "~/log", os.path.expanduser("~root") + "/log"),
+    ],
+)
+def test_a_tilde_is_the_home_directory_as_the_shell_has_it(home, name, file, monkeypatch):
+    monkeypatch.setenv("HOME", home)
+    if not home:
+        monkeypatch.setattr(os, "getuid", lambda: 0)
+        monkeypatch.delenv("HOME")
+    assert accounts.at_home(name) == file

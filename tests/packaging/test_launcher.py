@@ -81,7 +81,10 @@ def send(prefix: Path, folder: Path, more: str = "") -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize("more", ["", TLS], ids=["plain", "tls"])
+USUAL = TLS.replace("auth plain", "auth on").replace("password secret", "passwordeval echo secret\nlogfile -")
+
+
+@pytest.mark.parametrize("more", ["", TLS, USUAL], ids=["plain", "tls", "usual"])
 def test_all_that_a_send_needs_is_in_the_bundles(installed, tmp_path, more):
     found = send(installed, tmp_path, more)
     assert {name for name, place in found.items() if place == "file"} == set()

@@ -155,8 +155,16 @@ def build(definition: Definition, overrides: Mapping[str, object]) -> Account:
     for attribute in PATHS:
         name = getattr(account, attribute)
         if name[:1] == "~":
-            setattr(account, attribute, os.path.expanduser(name))
+            setattr(account, attribute, at_home(name))
     return account
+
+
+def at_home(name: str) -> str:
+    """A file name that begins with ~, as the shell means it; os.path is loaded only where $HOME does not say it."""
+    home = os.environ.get("HOME")
+    if home and name[1:2] in ("", "/"):
+        return home.rstrip("/") + name[1:] or "/"
+    return os.path.expanduser(name)
 
 
 def choose(
