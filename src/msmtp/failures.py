@@ -212,6 +212,18 @@ class SystemFailure(Failure, exit_code=EX_OSERR):
     """The system refuses what it never refuses: memory, a descriptor, a module, an answer of poll(2)."""
 
 
+class ChannelFailure(Failure, exit_code=EX_SOFTWARE):
+    """Another process of the daemon is gone, or sent what it may not."""
+
+
+class ListenerFailure(Failure, exit_code=EX_UNAVAILABLE):
+    """There is no listening on an address: it is taken, or not this machine's, or not permitted."""
+
+
+class ServiceFailure(Failure, exit_code=EX_CONFIG):
+    """The service manager, or inetd, did not hand over what the daemon was told to expect."""
+
+
 class SandboxFailure(Failure, exit_code=EX_OSERR):
     """The process could not give up its rights as asked."""
 

@@ -1,0 +1,204 @@
+"""REQUESTS: everything that one process of the daemon may say to another, a row a message.
+
+A process obeys the rows that name it as the one asked, in the states that ``when`` names, and no others: each broker
+asks its channels for the rows permitted at that moment, so that what comes out of turn is junk (see ``channel``) and
+ends the session it came from.  Who may ask is not looked at, since nobody else holds the other end.
+
+The processes: keeper, supervisor, worker, auth, delivery, tls, names.  docs/security.md has this table in words.
+"""
+
+from __future__ import annotations
+
+from msmtp.daemon.channel import MANY, NUMBER, OCTETS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    Field = tuple[str, str, int]
+
+# How long things may be, in octets.
+ADDRESS = 64  # an IP address as text, with a zone
+KEY = 80  # who a source is, for limits and delays
+NAME = 255  # a host's name
+LINE = 1_024  # one line for people
+PATH = 1_280  # an address of RFC 5321, or a parameter's value: what a command line may hold
+SASL = 12_288  # a challenge or a response, decoded; RFC 4954, 4
+
+# Bits of CONNECTION's ``flags``.
+STRESSED = 1  # no slot is left: short deadlines, one error
+PROXIED = 2  # the PROXY protocol's header comes first
+TLS_FIRST = 4  # TLS from the first octet
+WITH_AUTH = 8  # the second descriptor leads to auth, not to delivery
+SECURE_PATH = 16  # nobody can listen: a unix socket, or this machine talking to itself
+WITH_TLS = 32  # there is a TLS process to hand the connection to
+
+# Bits of ENVELOPE's ``protocol``: what the word behind "with" is made of (RFC 3848, RFC 6531, 4.3).
+EXTENDED, SECURED_BY_TLS, AUTHENTICATED, UTF8, LOCAL_TRANSFER = 1, 2, 4, 8, 16
+
+NOBODY = (1 << 64) - 1  # as a user's number: unknown
+
+
+class Request:
+    """A row.  ``fields``: (name, kind, limit in octets); ``descriptors``: how many come along."""
+
+    __slots__ = ("asked", "asker", "descriptors", "fields", "meaning", "name", "number", "when")
+
+    def __init__(  # noqa: PLR0913, PLR0917 - a row of the table
+        self,
+        number: int,
+        name: str,
+        asker: str,
+        asked: str,
+        fields: tuple[Field, ...],
+        descriptors: int,
+        when: str,
+        meaning: str,
+    ) -> None:
+        self.number = number
+        self.name = name
+        self.asker = asker
+        self.asked = asked
+        self.fields = fields
+        self.descriptors = descriptors
+        self.when = when
+        self.meaning = meaning
+
+    def __repr__(self) -> str:
+        return f"Request({self.name})"
+
+
+def _number(name: str) -> Field:
+    return (name, NUMBER, 0)
+
+
+def _octets(name: str, limit: int) -> Field:
+    return (name, OCTETS, limit)
+
+
+def _many(name: str, limit: int) -> Field:
+    return (name, MANY, limit)
+
+
+_PEER = (_octets("address", ADDRESS), _number("port"), _number("uid"), _octets("local", ADDRESS))
+
+# keeper and supervisor
+BROKER = Request(
+    1, "BROKER", "keeper", "supervisor", (_octets("which", 16),), 1, "any time",
+    "a broker (auth, delivery, tls, names) runs; the descriptor is the way to it, and replaces the one before",
+)  # fmt: skip
+DRAIN = Request(2, "DRAIN", "keeper", "supervisor", (), 0, "once", "accept no more, end when the sessions have")
+READY = Request(3, "READY", "supervisor", "keeper", (), 0, "once", "listening, and the first workers wait")
+
+# supervisor and brokers
+PING = Request(10, "PING", "supervisor", "auth, delivery, tls, names", (_number("count"),), 0, "any time", "alive?")
+PONG = Request(11, "PONG", "auth, delivery, tls, names", "supervisor", (_number("count"),), 0, "after PING", "alive")
+AUTH_SESSION = Request(
+    12, "AUTH_SESSION", "supervisor", "auth", (_number("session"), _octets("key", KEY), *_PEER), 2, "any time",
+    "a session begins; the descriptors: auth's end of the way to its worker, the worker's end of the way to delivery",
+)  # fmt: skip
+DELIVERY_SESSION = Request(
+    13, "DELIVERY_SESSION", "supervisor", "delivery", (_number("session"), *_PEER, _number("flags")), 1, "any time",
+    "a session begins; the descriptor: delivery's end of the way to its worker",
+)  # fmt: skip
+TLS_SESSION = Request(
+    14, "TLS_SESSION", "supervisor", "tls", (_number("session"),), 3, "any time",
+    "a session goes over to TLS; the descriptors: the connection, an end of a stream and one of a channel to its worker",
+)  # fmt: skip
+LOOKUP = Request(
+    15, "LOOKUP", "supervisor", "names", (_number("session"), _octets("address", ADDRESS)), 0, "any time",
+    "what is this peer's name?",
+)  # fmt: skip
+PEER_NAME = Request(
+    16, "PEER_NAME", "names", "delivery", (_number("session"), _octets("name", NAME)), 0, "after LOOKUP",
+    "the peer's name, which leads back to its address",
+)  # fmt: skip
+
+# supervisor and worker
+CONNECTION = Request(
+    20, "CONNECTION", "supervisor", "worker", (_number("session"), _number("flags"), *_PEER), 2, "once",
+    "serve this; the descriptors: the connection, and the way to auth or to delivery",
+)  # fmt: skip
+NOTE = Request(
+    21, "NOTE", "worker", "supervisor", (_octets("text", LINE),), 0, "after CONNECTION",
+    "for the log, with this session's number",
+)  # fmt: skip
+SWAP = Request(22, "SWAP", "worker", "supervisor", (), 0, "once", "hand my connection to a TLS process")
+SWAPPED = Request(
+    23, "SWAPPED", "supervisor", "worker", (), 2, "after SWAP",
+    "done; the descriptors: a stream of plain text in the connection's place, and a channel to the TLS process",
+)  # fmt: skip
+NOT_SWAPPED = Request(24, "NOT_SWAPPED", "supervisor", "worker", (), 0, "after SWAP", "there is no TLS process now")
+SECURED = Request(
+    25, "SECURED", "tls", "worker", (_octets("version", 32), _octets("cipher", 64), _number("bits")), 0,
+    "once, when the handshake is complete", "plain text may flow",
+)  # fmt: skip
+ENDED = Request(
+    26, "ENDED", "worker", "supervisor", (_octets("reason", 64), _number("mails"), _number("errors")), 0,
+    "once, last", "how the session ended",
+)  # fmt: skip
+
+# worker and auth, worker and delivery
+PEER = Request(
+    30, "PEER", "worker", "auth, delivery", (_octets("address", ADDRESS), _number("port")), 0,
+    "first, once, if the supervisor said PROXIED", "the PROXY header's word for who connected",
+)  # fmt: skip
+AUTH_START = Request(
+    31, "AUTH_START", "worker", "auth",
+    (_octets("mechanism", 20), _number("with_initial"), _octets("initial", SASL)), 0, "while no exchange runs",
+    "begin; with_initial 0: the client sent no initial response",
+)  # fmt: skip
+AUTH_RESPONSE = Request(
+    32, "AUTH_RESPONSE", "worker", "auth", (_octets("response", SASL),), 0, "after AUTH_CHALLENGE",
+    "the client's response",
+)  # fmt: skip
+AUTH_CANCEL = Request(33, "AUTH_CANCEL", "worker", "auth", (), 0, "after AUTH_CHALLENGE", "the client gave up")
+AUTH_CHALLENGE = Request(
+    34, "AUTH_CHALLENGE", "auth", "worker", (_octets("challenge", SASL),), 0, "after AUTH_START or AUTH_RESPONSE",
+    "334 with this",
+)  # fmt: skip
+AUTH_ACCEPTED = Request(
+    35, "AUTH_ACCEPTED", "auth", "worker", (_octets("user", NAME),), 1, "after AUTH_START or AUTH_RESPONSE",
+    "235; the descriptor is the way to delivery: to hold it is to be authenticated",
+)  # fmt: skip
+AUTH_REFUSED = Request(
+    36, "AUTH_REFUSED", "auth", "worker", (_octets("reply", 32),), 0, "after AUTH_START or AUTH_RESPONSE",
+    "the reply of this name in REPLIES",
+)  # fmt: skip
+ENVELOPE = Request(
+    40, "ENVELOPE", "worker", "delivery",
+    (_octets("hello", NAME), _number("protocol"), _octets("tls", 128), _octets("user", NAME), _octets("sender", PATH),
+     _many("parameters", PATH)), 0, "while no mail is under way",
+    "a mail begins: hello's name, bits of the protocol, TLS's version and cipher, user, reverse-path, KEYWORD=value each",
+)  # fmt: skip
+RECIPIENT = Request(
+    41, "RECIPIENT", "worker", "delivery", (_octets("recipient", PATH), _many("parameters", PATH)), 0, "after ENVELOPE",
+    "a forward-path, KEYWORD=value of RCPT",
+)  # fmt: skip
+BODY = Request(
+    42, "BODY", "worker", "delivery", (_number("size"),), 0, "after RECIPIENT",
+    "where may the mail be written? size: what the client announced, or 0",
+)  # fmt: skip
+SPILL = Request(
+    43, "SPILL", "worker", "delivery", (_number("length"),), 0, "after FILE",
+    "the file is too small for what comes; length: octets written to it so far",
+)  # fmt: skip
+FILE = Request(
+    44, "FILE", "delivery", "worker", (_number("room"),), 1, "after BODY or SPILL",
+    "write here, at the descriptor's offset; room: octets that may be added",
+)  # fmt: skip
+UNABLE = Request(
+    45, "UNABLE", "delivery", "worker", (_octets("reply", 32),), 0, "after BODY or SPILL",
+    "the mail is dropped; the reply of this name in REPLIES",
+)  # fmt: skip
+COMMIT = Request(
+    46, "COMMIT", "worker", "delivery", (_number("length"),), 0, "after FILE",
+    "the mail is complete; length: octets that the worker wrote in all",
+)  # fmt: skip
+RESULT = Request(
+    47, "RESULT", "delivery", "worker", (_number("code"), _octets("text", 512)), 0, "after COMMIT",
+    "the command's outcome: reply code and text, enhanced code at its head",
+)  # fmt: skip
+ABORT = Request(
+    48, "ABORT", "worker", "delivery", (), 0, "after ENVELOPE, before COMMIT", "no mail comes of it"
+)  # fmt: skip
+
+REQUESTS: dict[str, Request] = {row.name: row for row in list(globals().values()) if isinstance(row, Request)}
