@@ -1,8 +1,8 @@
 """Channels between the daemon's processes: messages of a fixed shape, descriptors along with them.
 
 A channel is a pair of connected unix sockets of the kind SOCK_SEQPACKET: a message arrives whole or not at all, and
-who holds the other end needs no name.  What a process may ask is a row of ``requests.REQUESTS``; a message that is of no row
-permitted now, or not of its row's shape, is junk: whoever sent it is not what it seems, and is hung up on.
+who holds the other end needs no name.  What a process may ask is a row of ``requests.REQUESTS``; a message that is of
+no row permitted now, or not of its row's shape, is junk: whoever sent it is not what it seems, and is hung up on.
 
 A message is an octet with the number of its row, then the fields, in the order of the row:
 
@@ -16,9 +16,8 @@ Nothing is ever parsed by looking for an end.
 from __future__ import annotations
 
 import _socket
+import struct
 import sys
-from struct import Struct
-from struct import error as StructError
 
 from msmtp.failures import ChannelFailure
 from msmtp.system import os
@@ -35,7 +34,7 @@ MESSAGE_LIMIT: Final = 65_536
 
 _ORDER = sys.byteorder
 _DESCRIPTORS = 4  # no message brings more
-_NUMBER, _LENGTH = Struct(">Q"), Struct(">I")
+_NUMBER, _LENGTH = struct.Struct(">Q"), struct.Struct(">I")
 _ANCILLARY = _socket.CMSG_SPACE(_DESCRIPTORS * 4)
 
 NUMBER, OCTETS, MANY = "number", "octets", "many"
@@ -195,7 +194,7 @@ def decode(data: bytes, permitted: Collection[Request]) -> tuple[Request, dict[s
                 continue
             octets, at = _octets(data, at, limit if kind == OCTETS else MESSAGE_LIMIT)
             values[name] = octets if kind == OCTETS else list(_several(octets, limit))
-    except (StructError, ValueError):
+    except (struct.error, ValueError):
         raise ChannelFailure(f"{request.name} is not of its shape") from None
     if at != len(data):
         raise ChannelFailure(f"{request.name} is not of its shape")

@@ -85,6 +85,10 @@ BROKER = Request(
     1, "BROKER", "keeper", "supervisor", (_octets("which", 16),), 1, "any time",
     "a broker (auth, delivery, tls, names) runs; the descriptor is the way to it, and replaces the one before",
 )  # fmt: skip
+CONTROL = Request(
+    4, "CONTROL", "keeper", "auth, delivery, tls, names", (), 1, "any time",
+    "a further supervisor; the descriptor is the way to it",
+)  # fmt: skip
 DRAIN = Request(2, "DRAIN", "keeper", "supervisor", (), 0, "once", "accept no more, end when the sessions have")
 READY = Request(3, "READY", "supervisor", "keeper", (), 0, "once", "listening, and the first workers wait")
 
@@ -101,7 +105,7 @@ DELIVERY_SESSION = Request(
 )  # fmt: skip
 TLS_SESSION = Request(
     14, "TLS_SESSION", "supervisor", "tls", (_number("session"),), 3, "any time",
-    "a session goes over to TLS; the descriptors: the connection, an end of a stream and one of a channel to its worker",
+    "a session goes over to TLS; the descriptors: connection, one end of a stream and one of a channel to its worker",
 )  # fmt: skip
 LOOKUP = Request(
     15, "LOOKUP", "supervisor", "names", (_number("session"), _octets("address", ADDRESS)), 0, "any time",
@@ -167,7 +171,7 @@ ENVELOPE = Request(
     40, "ENVELOPE", "worker", "delivery",
     (_octets("hello", NAME), _number("protocol"), _octets("tls", 128), _octets("user", NAME), _octets("sender", PATH),
      _many("parameters", PATH)), 0, "while no mail is under way",
-    "a mail begins: hello's name, bits of the protocol, TLS's version and cipher, user, reverse-path, KEYWORD=value each",
+    "a mail begins: hello's name, bits of the protocol, TLS's version and cipher, user, reverse-path, its parameters",
 )  # fmt: skip
 RECIPIENT = Request(
     41, "RECIPIENT", "worker", "delivery", (_octets("recipient", PATH), _many("parameters", PATH)), 0, "after ENVELOPE",
