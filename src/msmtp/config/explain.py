@@ -22,6 +22,27 @@ EXPECTED = {
     "fingerprint": "16, 20 or 32 pairs of hexadecimal digits with colons between them (MD5, SHA1 or SHA256)",
     "conditions": "'off', 'never', or a list of failure, delay and success with commas and no blanks between them",
     "nothing": "no argument",
+    # of msmtpd
+    "file": "the name of a file",
+    "log": "'none', 'syslog', 'journal' or the name of a file",
+    "status": "'off' or the name of a socket",
+    "interface": "an address of this machine such as 127.0.0.1, ::1 or fe80::1%eth0; 0.0.0.0 and :: are all",
+    "listening_port": "a port number from 0 to 65535, 0 for any that is free",
+    "unix_socket": "a name without commas, and behind it, with commas before them, mode=0660 (octal), group=NAME and "
+    "user=NAME as wanted",
+    "network": "an address, a network such as 192.0.2.0/24 or 2001:db8::/32 (no bit set behind its first ones), or "
+    "'unix'",
+    "octets": "a number of octets, or one with k, m or g behind it, up to 64g; 0 for no limit",
+    "time": "a number of seconds greater than 0, or one with s, m, h or d behind it, up to 7d",
+    "sessions": "a number from 1 to 4096",
+    "share": "a number from 0 to 4096, 0 for half of --max-sessions",
+    "waiting": "a number from 0 to 64",
+    "recipients": "a number from 1 to 5000 (more do not fit on a command line)",
+    "hops": "a number from 1 to 1000",
+    "login": "a user's name, or one and behind a comma the command that prints the password",
+    "template": "a command whose first word is a program and whose quotes are closed, such as 'msmtp -f %F --'",
+    "domain": "a domain such as mail.example.org, in ASCII (xn--...), or an address in brackets",
+    "identity": "a user, or a user and a group with a colon between them, by name or number",
 }
 """kind: what a value of it looks like. Kinds with words list them."""
 
@@ -107,10 +128,10 @@ def _value_hint(row: Option, argument: str) -> str:
     return _join(hint, nearest(argument, row.words) if row.words else "")
 
 
-def unknown_option(word: str) -> UsageFailure:
+def unknown_option(word: str, rows: Iterable[Option] = OPTIONS) -> UsageFailure:
     """A long option that does not exist; ``word`` as it was written, dashes and value included."""
     name = word.lstrip("-").partition("=")[0]
-    near = nearest(name, (row.long for row in OPTIONS if row.long and row.note != HIDDEN))
+    near = nearest(name, (row.long for row in rows if row.long and row.note != HIDDEN))
     return UsageFailure(f"unrecognized option '{word}'", hint=near.replace("mean '", "mean '--"))
 
 

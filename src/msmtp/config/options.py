@@ -28,6 +28,7 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import ClassVar
 
 NEEDED = ...
 NONE, MAY, MUST = "none", "may", "must"
@@ -295,7 +296,11 @@ class Option:
     """One row: the head of this file says what the fields mean.
 
     ``parse`` reads a value's text and raises ValueError or KeyError; it is None where the text is the value.
+    ``parsers`` and ``vocabulary`` are what there is to read values with.
     """
+
+    parsers: ClassVar[dict[str, Callable[[str], object] | None]] = PARSERS
+    vocabulary: ClassVar[dict[str, dict[str, object]]] = WORDS
 
     __slots__ = (
         "argument",
@@ -333,7 +338,7 @@ class Option:
         self.short = short
         self.argument = argument
         self.kind = kind
-        self.parse = PARSERS[kind] if kind in PARSERS else WORDS[kind].__getitem__
+        self.parse = self.parsers[kind] if kind in self.parsers else self.vocabulary[kind].__getitem__
         self.attribute = attribute
         self.default = default
         self.empty = empty
@@ -350,7 +355,7 @@ class Option:
     @property
     def words(self) -> dict[str, object] | None:
         """The words it takes, if it takes words."""
-        return WORDS.get(self.kind)
+        return self.vocabulary.get(self.kind)
 
     def __repr__(self) -> str:
         return f"Option({self.name})"
