@@ -79,7 +79,7 @@ def _ports(settings: Settings) -> tuple[str, str]:
     both = next((port for port in settings.smtps_ports if port and port in settings.ports), 0)
     if both:
         return f"port {both} is both a --port and an --smtps-port", "TLS begins at once at the second, not at the first"
-    if settings.mode == "serve" and settings.lmtp and SMTP_PORT in settings.ports:
+    if settings.mode == "serve" and not settings.activated and settings.lmtp and SMTP_PORT in settings.ports:
         return "--lmtp cannot be used at port 25", "choose another --port, or a --socket (RFC 2033, 5)"
     return _FINE
 

@@ -34,10 +34,11 @@ _OPENING = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
 
 
 class Settings:
-    """What to do and how.  Every attribute but the first four has its option: :mod:`msmtp.config.daemon_options`.
+    """What to do and how.  Every attribute but the first five has its option: :mod:`msmtp.config.daemon_options`.
 
     ``mode``: serve, inetd, status, version or help.  ``argv``: the words all this was read from, ``folder``: the one
-    that names of files in them started from; ``given``: the options that were said, by their long names.
+    that names of files in them started from; ``given``: the options that were said, by their long names; ``activated``:
+    whether the service manager has handed over sockets, by which all of ``interfaces`` to ``sockets`` is idle.
 
     ``command`` None: the default command.  ``auth``: users, each with the command that prints the password, or None.
     ``log``: none, syslog, journal or a file.  Names of files are absolute, '' if there is none.  Sizes are octets,
@@ -45,12 +46,13 @@ class Settings:
     to tell.
     """
 
-    __slots__ = (*sorted({row.attribute for row in OPTIONS}), "argv", "folder", "given")
+    __slots__ = (*sorted({row.attribute for row in OPTIONS}), "activated", "argv", "folder", "given")
 
     mode: str
     argv: list[str]
     folder: str
     given: frozenset[str]
+    activated: bool
 
     config: str
     interfaces: list[str]
@@ -89,6 +91,7 @@ class Settings:
         self.argv = list(argv)
         self.folder = folder
         self.given = frozenset()
+        self.activated = False
         for row in OPTIONS:
             setattr(self, row.attribute, list(row.default) if isinstance(row.default, tuple) else row.default)
 
@@ -127,14 +130,15 @@ class Given:
             values.append(value)
 
 
-def parse(argv: Sequence[str], folder: str = "") -> Settings:
+def parse(argv: Sequence[str], folder: str = "", *, activated: bool | None = None) -> Settings:
     """Read the command line, the program's name first, and the file of options that it names.
 
-    ``folder`` is where names of files start from that do not start from the root: the current one.  Raises UsageFailure
-    for what is wrong on the command line, ConfigFailure for what is wrong in the file, InsecureFileFailure if somebody
-    else can change it, FileFailure if it cannot be read.
+    ``folder`` is where names of files start from that do not start from the root: the current one.  ``activated`` None:
+    $LISTEN_FDS tells.  Raises UsageFailure for what is wrong on the command line, ConfigFailure for what is wrong in
+    the file, InsecureFileFailure if somebody else can change it, FileFailure if it cannot be read.
     """
     settings = Settings(argv, folder or _current_folder())
+    settings.activated = "LISTEN_FDS" in os.environ if activated is None else activated
     line = take_apart(argv)
     _store(settings, line)
     if settings.mode in ("version", "help"):
@@ -152,7 +156,7 @@ def parse(argv: Sequence[str], folder: str = "") -> Settings:
 
 def reread(settings: Settings) -> Settings:
     """Read the same command line and its file again.  Raises as :func:`parse`."""
-    return parse(settings.argv, settings.folder)
+    return parse(settings.argv, settings.folder, activated=settings.activated)
 
 
 def _current_folder() -> str:

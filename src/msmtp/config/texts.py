@@ -448,9 +448,12 @@ def command_form(row: Option) -> tuple[str, str]:
     return row.command, f"[{argument.strip('()')}]" if argument and row.empty is not NEEDED else argument
 
 
-def option_forms(row: Option) -> list[tuple[str, str]]:
-    """The ways to write an option, short one first, each with its argument ('' if it has none)."""
-    argument = text_of(row).argument if row.argument in (MAY, MUST) else ""
+def option_forms(row: Option, text: Text | None = None) -> list[tuple[str, str]]:
+    """The ways to write an option, short one first, each with its argument ('' if it has none).
+
+    ``text`` is what TEXTS does not hold.
+    """
+    argument = (text or text_of(row)).argument if row.argument in (MAY, MUST) else ""
     may_be_empty = row.empty is not NEEDED and row.target == ACCOUNT and row.attribute != "from_"
     forms = []
     if row.short:

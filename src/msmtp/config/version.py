@@ -20,8 +20,8 @@ def version_text(methods: Collection[str]) -> str:
         f"{line}\n"
         for line in (
             f"msmtp version {version}",
-            f"Platform: {_platform()}",
-            f"TLS/SSL library: {_tls_library()}",
+            f"Platform: {platform()}",
+            f"TLS/SSL library: {tls_library()}",
             "Authentication library: built-in",
             "Supported authentication methods:",
             "".join(f"{method} " for method in supported),
@@ -43,11 +43,13 @@ def installed(name: str) -> bool:
     return any(finder.find_spec(name, None) is not None for finder in sys.meta_path)
 
 
-def _platform() -> str:
+def platform() -> str:
+    """What this Python runs on."""
     return getattr(sys.implementation, "_multiarch", "") or sys.platform
 
 
-def _tls_library() -> str:
+def tls_library() -> str:
+    """The library that does TLS, with its version."""
     try:
         from _ssl import OPENSSL_VERSION
     except ImportError:
