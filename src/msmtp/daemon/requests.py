@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 # How long things may be, in octets.
 ADDRESS = 64  # an IP address as text, with a zone
+LOCAL = 512  # the same, or the path of a unix socket, escaped
 KEY = 80  # who a source is, for limits and delays
 NAME = 255  # a host's name
 LINE = 1_024  # one line for people
@@ -78,7 +79,7 @@ def _many(name: str, limit: int) -> Field:
     return (name, MANY, limit)
 
 
-_PEER = (_octets("address", ADDRESS), _number("port"), _number("uid"), _octets("local", ADDRESS))
+_PEER = (_octets("address", ADDRESS), _number("port"), _number("uid"), _octets("local", LOCAL))
 
 # keeper and supervisor
 BROKER = Request(
@@ -91,6 +92,10 @@ CONTROL = Request(
 )  # fmt: skip
 DRAIN = Request(2, "DRAIN", "keeper", "supervisor", (), 0, "once", "accept no more, end when the sessions have")
 READY = Request(3, "READY", "supervisor", "keeper", (), 0, "once", "listening, and the first workers wait")
+HUNG = Request(
+    5, "HUNG", "supervisor", "keeper", (_octets("which", 16),), 0, "any time",
+    "a broker has not answered for too long",
+)  # fmt: skip
 
 # supervisor and brokers
 PING = Request(10, "PING", "supervisor", "auth, delivery, tls, names", (_number("count"),), 0, "any time", "alive?")
