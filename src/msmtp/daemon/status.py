@@ -1,9 +1,11 @@
 """Status: what every process counts, in one page that all of them share; and the words that tell a person.
 
 The page is anonymous shared memory that the keeper makes before it forks: it goes with the last process and has no name
-that anybody could open.  Each counter is eight octets with one writer (the process that COUNTERS names; there is one of
-each at a time, the old and the new supervisor of a reload apart, which therefore count in different halves), so that
-nothing need be locked: a reader sees the value before or after, never a mixture.
+that anybody could open.  A counter is eight octets with one writer, so that nothing need be locked: a reader sees the
+value before or after, never a mixture.  After a reload the old processes work beside the new ones for a while; so the
+page has LANES, each generation counts in its own, and what is read is the sum.
+
+The supervisor tells it to whoever connects to the status socket: lines of ``name value``, then a line for each session.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+LANES = 16  # generations that may be there at a time; more reloads in a row share lanes, and may miscount
 _OCTETS = 8
 
 COUNTERS = (
@@ -22,6 +25,7 @@ COUNTERS = (
     ("generation", "keeper", "how often it was started anew by SIGHUP, from 1"),
     ("broker_deaths", "keeper", "processes that ended unasked and were started again"),
     ("slots", "keeper", "sessions at a time at most"),
+    ("alive", "supervisor", "when the supervisor last saw all brokers answer, milliseconds of CLOCK_MONOTONIC"),
     ("active", "supervisor", "sessions now"),
     ("sessions", "supervisor", "sessions since the start"),
     ("waiting_workers", "supervisor", "workers that wait for a connection"),
@@ -41,35 +45,59 @@ COUNTERS = (
     ("dropped", "delivery", "mails that ended before they were complete"),
     ("spilled", "delivery", "mails that went to a file because of their size"),
     ("lookups", "names", "names looked up"),
-    ("log_failures", "keeper", "records that could not be written to the log"),
 )
 """Counters, in the order in which they are told."""
+
+GAUGES = {
+    "supervisor": ("active", "waiting_workers"),
+    "auth": ("auth_waiting",),
+    "delivery": ("running",),
+}
+"""Counters that tell what is now: who counts them anew starts from nothing."""
 
 _PLACES = {row[0]: place for place, row in enumerate(COUNTERS)}
 
 
 class Page:
-    """The counters.  ``page["sessions"]`` reads, ``add`` and ``set`` are for the one who counts."""
+    """The counters.  ``page["sessions"]`` reads, ``add`` and ``set`` are for the one who counts, in its own lane."""
 
-    __slots__ = ("_memory", "_words")
+    __slots__ = ("_lane", "_words")
 
     def __init__(self) -> None:
-        self._memory = mmap.mmap(-1, max(mmap.PAGESIZE, len(COUNTERS) * _OCTETS))
-        self._words = memoryview(self._memory).cast("Q")
+        size = LANES * len(COUNTERS) * _OCTETS
+        memory = mmap.mmap(-1, -(-size // mmap.PAGESIZE) * mmap.PAGESIZE)
+        self._words = memoryview(memory).cast("Q")
+        self._lane = 0
+
+    def lane(self, generation: int) -> Page:
+        """The same page, for the processes of a generation to count in."""
+        page = Page.__new__(Page)
+        page._words = self._words
+        page._lane = generation % LANES
+        return page
 
     def __getitem__(self, name: str) -> int:
-        return self._words[_PLACES[name]]
+        place = _PLACES[name]
+        return sum([self._words[lane * len(COUNTERS) + place] for lane in range(LANES)])
+
+    def own(self, name: str) -> int:
+        """What was counted in this lane."""
+        return self._words[self._lane * len(COUNTERS) + _PLACES[name]]
 
     def set(self, name: str, value: int) -> None:
         """Set a counter."""
-        self._words[_PLACES[name]] = value
+        self._words[self._lane * len(COUNTERS) + _PLACES[name]] = value
 
     def add(self, name: str, number: int = 1) -> None:
         """Count up, or down."""
-        place = _PLACES[name]
-        self._words[place] = max(0, self._words[place] + number)
+        self.set(name, max(0, self.own(name) + number))
+
+    def begin(self, process: str) -> None:
+        """Forget what a process of this lane that is no more said was now."""
+        for name in GAUGES.get(process, ()):
+            self.set(name, 0)
 
     def items(self) -> Iterator[tuple[str, int]]:
         """Names and values, in their order."""
-        for name, place in _PLACES.items():
-            yield name, self._words[place]
+        for name in _PLACES:
+            yield name, self[name]

@@ -1,0 +1,101 @@
+"""Slots are shared by processes and bounded; counters are read by all and written by one."""
+
+import os
+
+import pytest
+
+from msmtp.daemon import descriptors
+from msmtp.daemon.slots import Slots
+from msmtp.daemon.status import COUNTERS, GAUGES, LANES, Page
+
+
+def in_child(call):
+    child = os.fork()
+    if not child:
+        status = 1
+        try:
+            status = int(call() or 0)
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def test_there_are_as_many_slots_as_were_asked_for():
+    slots = Slots(3)
+    assert [slots.take() for _ in range(4)] == [True, True, True, False]
+    assert slots.free == 0
+    slots.give_back()
+    assert slots.free == 1
+    assert slots.take()
+
+
+def test_to_give_back_what_was_not_taken_is_an_error_of_the_program():
+    slots = Slots(2)
+    with pytest.raises(ValueError, match="released too many times"):
+        slots.give_back()
+
+
+def test_slots_are_the_same_in_all_processes():
+    slots = Slots(2)
+    assert in_child(lambda: not slots.take()) == 0
+    assert slots.free == 1
+    assert slots.take()
+    assert not slots.take()
+
+
+def test_a_semaphore_leaves_no_name_behind():
+    before = {*os.listdir("/dev/shm")}
+    Slots(2)
+    assert {*os.listdir("/dev/shm")} - before == set()
+
+
+def test_counters_are_seen_by_all_processes():
+    page = Page()
+    assert in_child(lambda: page.add("sessions", 3)) == 0
+    assert page["sessions"] == 3
+
+
+def test_generations_count_apart_and_are_read_together():
+    page = Page()
+    one, two = page.lane(1), page.lane(2)
+    one.set("active", 4)
+    two.set("active", 3)
+    assert page["active"] == one["active"] == 7
+    one.begin("supervisor")
+    assert page["active"] == 3
+    assert page.lane(2 + LANES).own("active") == 3
+
+
+def test_a_counter_does_not_go_below_nothing():
+    page = Page()
+    page.add("running", -1)
+    assert page["running"] == 0
+
+
+def test_every_counter_has_a_writer_and_a_meaning():
+    names = [name for name, _, _ in COUNTERS]
+    assert len({*names}) == len(names)
+    assert all(writer and meaning for _, writer, meaning in COUNTERS)
+    for process, gauges in GAUGES.items():
+        assert {*gauges} <= {name for name, writer, _ in COUNTERS if writer == process}
+    assert [name for name, _ in Page().items()] == names
+
+
+def test_a_process_keeps_only_what_it_says():
+    kept, other = os.pipe()
+
+    def holds():
+        descriptors.keep_only([kept])
+        return descriptors.open_ones() - {0, 1, 2} != {kept}
+
+    assert in_child(holds) == 0
+    os.close(kept)
+    os.close(other)
+
+
+def test_standard_descriptors_can_be_made_to_lead_nowhere():
+    def holds():
+        descriptors.point_standard_ones_at_nothing()
+        return not all(os.path.sameopenfile(number, os.open("/dev/null", os.O_RDWR)) for number in (0, 1, 2))
+
+    assert in_child(holds) == 0
