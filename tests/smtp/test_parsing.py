@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from msmtp.smtp.commands import (
@@ -158,6 +158,7 @@ def test_what_is_no_answer_to_a_challenge(line):
         parse_response(line)
 
 
+@example(b"\x01\x0b\x01", b"EHLO ")  # a control character is no white space to all
 @given(st.binary(max_size=40), st.sampled_from([b"", b"MAIL FROM:<", b"RCPT TO:<a@b> ", b"AUTH ", b"BDAT ", b"EHLO "]))
 def test_any_octets_are_a_command_or_a_refusal(data, start):
     """And what was read can be written and read again, the same."""

@@ -112,7 +112,7 @@ def _hello(command: Callable[[bytes], Command]) -> _Parser:
     """
 
     def parse(arguments: bytes, _offered: Collection[bytes], _utf8: bool) -> Command:
-        if not arguments or b" " in arguments or b"\t" in arguments or not arguments.isascii():
+        if not arguments or b" " in arguments or not arguments.isascii() or not arguments.decode().isprintable():
             raise Refusal("bad arguments")
         return command(arguments)
 
