@@ -7,9 +7,14 @@ said, line by line.
 
 Whether a failure is temporary follows from its exit code (:data:`msmtp.exits.EXITS`); what the server said follows its
 reply's first digit: 4 is temporary, 5 is not (RFC 5321, 4.2.1).
+
+A machine that is short of memory or descriptors for a moment can make any file look bad.  So a failure that would be
+for good, but came of such an error, is temporary (EX_OSERR) whatever its class: no mail goes back to its author for it.
 """
 
 from __future__ import annotations
+
+from errno import EMFILE, ENFILE, ENOMEM
 
 from msmtp.exits import (
     BY_CODE,
@@ -27,6 +32,10 @@ from msmtp.exits import (
     EX_USAGE,
 )
 
+SHORTAGES = (ENOMEM, EMFILE, ENFILE)
+
+_MOST_CAUSES = 10  # causes may stand in a circle
+
 _LONGEST_CHARACTER = 4  # octets, in UTF-8
 
 
@@ -39,6 +48,15 @@ def shown(octets: bytes, width: int = 80) -> str:
     if not text.isprintable():
         text = "".join([sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text])
     return text if not width or len(text) <= width else text[:width] + "..."
+
+
+def _by_shortage(error: BaseException | None) -> bool:
+    """Whether the error, or one that was being handled when it was raised, is that of a machine that is short."""
+    for _ in range(_MOST_CAUSES):
+        if error is None or (isinstance(error, OSError) and error.errno in SHORTAGES):
+            return error is not None
+        error = error.__cause__ or error.__context__
+    return False
 
 
 class Failure(Exception):  # noqa: N818 - the project's word for it: errors are Python's, failures are the mail's
@@ -63,9 +81,14 @@ class Failure(Exception):  # noqa: N818 - the project's word for it: errors are 
         self.server = server
 
     @property
+    def code(self) -> int:
+        """The exit code of this failure: that of its class, or EX_OSERR if a shortage is behind it."""
+        return EX_OSERR if not BY_CODE[self.exit_code].temporary and _by_shortage(self) else self.exit_code
+
+    @property
     def temporary(self) -> bool:
         """Whether the same mail may go through later."""
-        return BY_CODE[self.exit_code].temporary
+        return BY_CODE[self.code].temporary
 
 
 class UsageFailure(Failure, exit_code=EX_USAGE):

@@ -105,14 +105,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return MODES[line.mode]()(line, reporter)
     except Failure as failure:
         reporter.failure(failure)
-        return failure.exit_code
+        return failure.code
     except KeyboardInterrupt:
         reporter.say("interrupted")
         return EX_TEMPFAIL
     except Exception as error:  # noqa: BLE001 - no traceback ever reaches a user
         fault = unexpected(error)
         reporter.failure(fault)
-        return fault.exit_code
+        return fault.code
 
 
 def finish(code: int) -> NoReturn:

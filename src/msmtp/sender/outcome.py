@@ -144,4 +144,4 @@ class Delivery:
 
 def exit_code(failure: Failure, codes: str) -> int:
     """The exit code of a failure in the ``sysexits`` or ``upstream`` scheme (the command exit_codes)."""
-    return failure.upstream_exit if codes == "upstream" else failure.exit_code
+    return failure.upstream_exit if codes == "upstream" else failure.code

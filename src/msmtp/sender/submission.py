@@ -130,7 +130,7 @@ class Submission:
             except Exception as error:  # noqa: BLE001 - told like any other failure
                 fault = unexpected(error)
                 self.reporter.failure(fault)
-                code = fault.exit_code
+                code = fault.code
             finally:
                 os._exit(code)  # noqa: SLF001 - os has it under this name
         os.close(writing)
@@ -153,7 +153,7 @@ class Submission:
             return send(line, self.reporter)
         except Failure as failure:
             self.reporter.failure(failure)
-            return failure.exit_code
+            return failure.code
 
 
 def verdict(code: int, complaint: bytes) -> Reply:
