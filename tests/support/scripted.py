@@ -317,6 +317,10 @@ class Session:
         """Take the client's TLS handshake. What the client sent in clear behind STARTTLS stays to be read: a test's matter."""
         self.flush()
         self.socket.settimeout(self.server.patience)
+        try:
+            self.socket.getpeername()  # of a client that has reset the connection, Python 3.11 forgets to close a socket
+        except OSError:
+            raise Gone from None
         self.tls = self.server.tls.wrap_socket(self.socket, server_side=True, suppress_ragged_eofs=True)
         self.socket = self.tls
         self.transcript.handshakes += 1

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from msmtp.smtp.extensions import Extensions
     from msmtp.smtp.replies import Reply
 
+LAST_WORDS = 1.0  # seconds to read what the server said before a write failed: it is there, or it is lost
 AHEAD = 65536  # octets of a mail that may travel before the server has accepted a recipient
 SUCCESS = 2  # the reply's class
 GO_AHEAD = 354
@@ -215,6 +216,7 @@ class Transfer:
 
     def last_words(self) -> Failure | None:
         """What the server said before it stopped reading the mail, if it said no (452, 552, 421 ...)."""
+        self.session.stream.deadline(LAST_WORDS)
         try:
             reply = self.session.next_event().reply
             failure = refusal("mail data", reply) if reply.severity != SUCCESS else None
