@@ -134,11 +134,11 @@ def parse(argv: Sequence[str], folder: str = "", *, activated: bool | None = Non
     """Read the command line, the program's name first, and the file of options that it names.
 
     ``folder`` is where names of files start from that do not start from the root: the current one.  ``activated`` None:
-    $LISTEN_FDS tells.  Raises UsageFailure for what is wrong on the command line, ConfigFailure for what is wrong in
+    $LISTEN_PID tells (sd_listen_fds(3)).  Raises UsageFailure for what is wrong on the command line, ConfigFailure for what is wrong in
     the file, InsecureFileFailure if somebody else can change it, FileFailure if it cannot be read.
     """
     settings = Settings(argv, folder or _current_folder())
-    settings.activated = "LISTEN_FDS" in os.environ if activated is None else activated
+    settings.activated = _is_activated() if activated is None else activated
     line = take_apart(argv)
     _store(settings, line)
     if settings.mode in ("version", "help"):
@@ -164,6 +164,10 @@ def _current_folder() -> str:
         return os.getcwd()
     except OSError:  # it was removed
         return "/"
+
+
+def _is_activated() -> bool:
+    return os.environ.get("LISTEN_PID") == str(os.getpid())
 
 
 def _store(settings: Settings, given: Given) -> None:
