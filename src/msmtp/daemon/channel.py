@@ -101,19 +101,22 @@ class Channel:
         """Give the descriptor away, to be passed on."""
         return self._socket.detach()
 
-    def send(self, request: Request, *values: object, descriptors: Sequence[int] = ()) -> None:
+    def send(self, request: Request, *values: object, descriptors: Sequence[int] = (), wait: bool = True) -> None:
         """Send a message; descriptors are copied, not given away.
 
         Raises ChannelGone if nobody holds the other end, BlockingIOError if its buffer is full and the channel does
-        not block, ValueError for what the row does not allow.
+        not block (or ``wait`` is off), ValueError for what the row does not allow.
         """
         data = encode(request, values)
         if len(descriptors) != request.descriptors:
             raise ValueError(f"{request.name} brings {request.descriptors} descriptors")
+        flags = _socket.MSG_NOSIGNAL if wait else _socket.MSG_NOSIGNAL | _socket.MSG_DONTWAIT
         rights = b"".join([number.to_bytes(4, _ORDER) for number in descriptors])
-        ancillary = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)] if rights else []
         try:
-            self._socket.sendmsg([data], ancillary, _socket.MSG_NOSIGNAL)
+            if rights:
+                self._socket.sendmsg([data], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)], flags)
+            else:
+                self._socket.send(data, flags)  # a confined worker has no sendmsg(2), so that it can pass nothing on
         except (BrokenPipeError, ConnectionError):
             raise ChannelGone("the other end of a channel is closed") from None
 

@@ -57,29 +57,43 @@ class _LineEnds:
 
 
 class Stuffer:
-    """Content for DATA: CRLF line ends, leading dots doubled (RFC 5321, 4.5.2)."""
+    """Content for DATA: CRLF line ends, leading dots doubled (RFC 5321, 4.5.2).
 
-    __slots__ = ("_line_ends", "_line_start")
+    ``lines``: how many LF were in the last block; None if there was a CR in it, or in front of it.
+    """
+
+    __slots__ = ("_line_ends", "_line_start", "lines")
 
     def __init__(self) -> None:
+        self.lines: int | None = None
         self._line_ends = _LineEnds()
         self._line_start = True
 
     def feed(self, block: bytes) -> bytes:
         """Give what to send for a block; the blocks may be of any size."""
         text = self._line_ends.feed(block)
+        self.lines = None
         if not text:
             return text
+        untouched = text is block
         if self._line_start and text.startswith(b"."):
             text = b"." + text
         self._line_start = text.endswith(b"\n")
-        if b"\n." in text:
-            text = text.replace(b"\n.", b"\n..")
-        return text.replace(b"\n", b"\r\n")
+        sent = text.replace(b"\n", b"\r\n")
+        if untouched:
+            self.lines = len(sent) - len(text)
+        # one octet is looked for several times as fast as two or three, and base64 has no dot
+        if b"." in sent and b"\r\n." in sent:
+            sent = sent.replace(b"\r\n.", b"\r\n..")
+        return sent
+
+    def end_line(self) -> bytes:
+        """Give the last line's CRLF if it is missing."""
+        return b"" if self._line_start and not self._line_ends.held else b"\r\n"
 
     def end(self) -> bytes:
         """Give the end of the content: the last line's CRLF if it is missing, and the dot."""
-        return b".\r\n" if self._line_start and not self._line_ends.held else TERMINATOR
+        return self.end_line() + b".\r\n"
 
 
 class Chunker:
@@ -104,15 +118,17 @@ class Chunker:
 class _Inspector:
     """Looks after content on its way in: line ends, defects, size.
 
-    ``size`` counts octets as they are handed on.  ``defects`` in the order they were first seen; ``bare_lf`` is none,
-    but worth a note.  Beyond ``message`` octets nothing is handed on.
+    ``size`` counts octets with CRLF line ends.  ``defects`` in the order they were first seen; ``bare_lf`` is none,
+    but worth a note.  Beyond ``message`` octets nothing is handed on.  ``lf``: line ends are handed on as LF.
     """
 
-    __slots__ = ("_column", "_data_line", "_message", "bare_lf", "defects", "size")
+    __slots__ = ("_column", "_data_line", "_lf", "_line_ends", "_message", "bare_lf", "defects", "size")
 
-    def __init__(self, data_line: int = 0, message: int = 0) -> None:
+    def __init__(self, data_line: int = 0, message: int = 0, *, lf: bool = False) -> None:
         self._data_line = data_line
         self._message = message
+        self._lf = lf
+        self._line_ends = 0
         self._column = 0
         self.bare_lf = False
         self.defects: tuple[str, ...] = ()
@@ -123,15 +139,18 @@ class _Inspector:
             self.defects += (defect,)
 
     def _pass(self, block: bytes, unstuff: bool) -> bytes:
-        """Give CRLF text for a block that does not end between CR and LF."""
+        """Give the text of a block that does not end between CR and LF, with the line ends wanted."""
         text = _without_pairs(block)
         if b"\r" in text:
             self._note(BARE_CR)
         if b"\0" in text:
             self._note(NUL)
         pairs = len(block) - len(text)
-        bare = len(text) - len(text.replace(b"\n", b"")) != pairs  # faster than to count them
+        self._line_ends = len(text) - len(text.replace(b"\n", b""))  # faster than to count them
+        bare = self._line_ends != pairs
         self.bare_lf |= bare
+        if self._lf:
+            return text.replace(b"\n.", b"\n") if unstuff and b"\n." in text else text
         if unstuff and b"\n." in text:
             block = text.replace(b"\n.", b"\n").replace(b"\n", b"\r\n")
         elif bare:
@@ -140,7 +159,7 @@ class _Inspector:
 
     def _measure(self, text: bytes) -> bytes:
         """Count the octets handed on and watch the limits; give what may be handed on."""
-        self.size += len(text)
+        self.size += len(text) + self._line_ends if self._lf else len(text)
         if self._data_line:
             self._watch_lines(text)
         if self._message and self.size > self._message:
@@ -150,9 +169,10 @@ class _Inspector:
 
     def _watch_lines(self, text: bytes) -> None:
         """Note a line of more than the limit, in jumps of that length."""
+        limit = self._data_line - self._lf
         start = -self._column
-        while len(text) - start > self._data_line:
-            end = text.rfind(b"\n", max(start, 0), start + self._data_line)
+        while len(text) - start > limit:
+            end = text.rfind(b"\n", max(start, 0), start + limit)
             if end < 0:
                 self._note(LONG_LINE)
                 break
@@ -169,8 +189,8 @@ class Unstuffer(_Inspector):
 
     __slots__ = ("_first", "_held")
 
-    def __init__(self, data_line: int = 0, message: int = 0) -> None:
-        super().__init__(data_line, message)
+    def __init__(self, data_line: int = 0, message: int = 0, *, lf: bool = False) -> None:
+        super().__init__(data_line, message, lf=lf)
         self._held = b"\r\n"
         self._first = True
 
@@ -188,7 +208,8 @@ class Unstuffer(_Inspector):
         text = self._pass(block, unstuff=True)
         if self._first and text:
             self._first = False
-            text = text[2:]
+            text = text[1 if self._lf else 2 :]
+            self._line_ends -= 1
         return self._measure(text)
 
 
@@ -205,8 +226,8 @@ class Unchunker(_Inspector):
 
     __slots__ = ("_held",)
 
-    def __init__(self, data_line: int = 0, message: int = 0) -> None:
-        super().__init__(data_line, message)
+    def __init__(self, data_line: int = 0, message: int = 0, *, lf: bool = False) -> None:
+        super().__init__(data_line, message, lf=lf)
         self._held = b""
 
     def feed(self, block: bytes) -> bytes:

@@ -22,20 +22,30 @@ class LineTooLong(Exception):  # noqa: N818 - not an error of the program: a fac
 
 
 class LineBuffer:
-    """Bytes in (:meth:`feed`), lines out (:meth:`next_line`)."""
+    """Bytes in (:meth:`feed`), lines out (:meth:`next_line`).
 
-    __slots__ = ("_buffer", "_searched")
+    Octets that come to an empty buffer are kept as they came, and given out so by :meth:`take`: the content of a mail
+    passes through without being copied.
+    """
+
+    __slots__ = ("_at", "_buffer", "_searched")
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
+        self._buffer = b""
+        self._at = 0
         self._searched = 0
 
     def __len__(self) -> int:
-        return len(self._buffer)
+        return len(self._buffer) - self._at
 
     def feed(self, data: bytes) -> None:
         """Take octets as they came."""
-        self._buffer += data
+        if self._at == len(self._buffer):
+            self._buffer, self._at, self._searched = bytes(data), 0, 0
+            return
+        self._buffer = self._buffer[self._at :] + data
+        self._searched = max(0, self._searched - self._at)
+        self._at = 0
 
     def next_line(self, limit: int) -> bytes | None:
         """Give the next line without its LF, or None until it is whole.  Raises LineTooLong beyond ``limit`` octets.
@@ -43,24 +53,23 @@ class LineBuffer:
         Whether the line came whole or in pieces, the same line is too long: an unfinished one as soon as it has
         ``limit`` octets and no LF among them.
         """
-        end = self._buffer.find(b"\n", self._searched, limit)
+        start = self._at
+        end = self._buffer.find(b"\n", max(start, self._searched), start + limit)
         if end < 0:
-            if len(self._buffer) >= limit:
-                raise LineTooLong(bytes(self._buffer[:limit]))
+            if len(self) >= limit:
+                raise LineTooLong(self._buffer[start : start + limit])
             self._searched = len(self._buffer)
             return None
-        line = bytes(self._buffer[:end])
-        del self._buffer[: end + 1]
+        self._at = end + 1
         self._searched = 0
-        return line
+        return self._buffer[start:end]
 
     def peek(self, size: int) -> bytes:
         """Look at the first ``size`` octets."""
-        return bytes(self._buffer[:size])
+        return self._buffer[self._at : self._at + size]
 
     def take(self, size: int) -> bytes:
         """Take at most ``size`` octets off the front."""
-        block = bytes(self._buffer[:size])
-        del self._buffer[:size]
-        self._searched = 0
+        block = self._buffer[self._at : self._at + size]
+        self._at += len(block)
         return block

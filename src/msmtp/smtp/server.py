@@ -149,7 +149,7 @@ class CommandRefused(Event):
 
 
 class DataReceived(Event):
-    """A block of the content of the mail, with CRLF line ends and the doubled dots taken away; no reply.
+    """A block of the content of the mail, with CRLF line ends (or LF) and the doubled dots taken away; no reply.
 
     ``transaction``: the one it belongs to.  Chunks of one that ends without its mail (RSET) are to be thrown away.
     """
@@ -254,7 +254,8 @@ class ServerConnection:
 
     ``domain``: the server's name in the greeting and the reply to a hello.  ``protocol``: "smtp" or "lmtp".
     ``offers``: the lines of the reply to EHLO, for instance ``b"AUTH PLAIN"``.  ``strict``: a command must end in
-    CRLF.  ``scripted``: the client need not wait for replies; for one on a pipe, which nobody else can write into.
+    CRLF.  ``lf``: content is handed on with LF line ends, as programs on this machine want it.  ``scripted``: the
+    client need not wait for replies; for one on a pipe, which nobody else can write into.
 
     ``state``: one of the states of TRANSITIONS.  ``hello``: the last hello accepted, or None.  ``tls``: whether
     ``starttls_done`` was said.  ``authenticated``: whether an AUTH was accepted.  ``transaction``: the one that is
@@ -272,6 +273,7 @@ class ServerConnection:
         "authenticated",
         "domain",
         "hello",
+        "lf",
         "limits",
         "offers",
         "protocol",
@@ -290,6 +292,7 @@ class ServerConnection:
         offers: tuple[bytes, ...] = DEFAULT_OFFERS,
         limits: Limits = DEFAULT_LIMITS,
         strict: bool = False,
+        lf: bool = False,
         scripted: bool = False,
     ) -> None:
         self.domain = domain
@@ -297,6 +300,7 @@ class ServerConnection:
         self.offers = offers
         self.limits = limits
         self.strict = strict
+        self.lf = lf
         self.scripted = scripted
         self.state = CONNECTED
         self.hello: Command | None = None
@@ -315,6 +319,11 @@ class ServerConnection:
     def awaits_reply(self) -> bool:
         """Whether an event (or the connection itself) has not been answered yet."""
         return self._due is not None
+
+    @property
+    def awaits_content(self) -> bool:
+        """Whether what comes next is the content of a mail, not a command."""
+        return self.state == DATA or self._chunk is not None
 
     @property
     def in_force(self) -> tuple[bytes, ...]:
@@ -394,7 +403,7 @@ class ServerConnection:
             self._note_success(command)
         self.state = state
         if state == DATA:
-            self._unstuffer = Unstuffer(self.limits.data_line, self.limits.message)
+            self._unstuffer = Unstuffer(self.limits.data_line, self.limits.message, lf=self.lf)
             self._content_ended = False
         elif state in (READY, GREETED):
             self.transaction = None
@@ -543,7 +552,7 @@ class ServerConnection:
         except Refusal as reason:
             refusal = reason.name
         if not refusal and self.transaction is not None and self.transaction.unchunker is None:
-            self.transaction.unchunker = Unchunker(self.limits.data_line, self.limits.message)
+            self.transaction.unchunker = Unchunker(self.limits.data_line, self.limits.message, lf=self.lf)
         self._chunk = _Chunk(command, line, refusal)
         return self._next_event()
 

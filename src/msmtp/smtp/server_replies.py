@@ -33,7 +33,9 @@ REPLIES: dict[str, Reply] = {
     "shutting down": Reply(421, (b"4.3.2 Service shutting down",)),
     "timeout": Reply(421, (b"4.4.2 Timeout, closing the connection",)),
     "too many errors": Reply(421, (b"4.7.0 Too many errors",)),
+    "too many commands": Reply(421, (b"4.7.0 Too many commands without a mail",)),
     "too many sessions": Reply(421, (b"4.7.0 Too many sessions",)),
+    "fault": Reply(421, (b"4.3.0 Local error, closing the connection",)),
     "no resources": Reply(421, (b"4.3.1 Not enough resources",)),
     "local error": Reply(451, (b"4.3.0 Local error, try again",)),
     "no storage": Reply(452, (b"4.3.1 Not enough storage",)),
@@ -65,10 +67,12 @@ REPLIES: dict[str, Reply] = {
     "auth refused": Reply(535, (b"5.7.8 Authentication failed",)),
     "no such recipient": Reply(550, (b"5.1.1 No such recipient",)),
     "not UTF-8": Reply(553, (b"5.6.7 Address holds octets beyond ASCII, and SMTPUTF8 was not asked for",)),
+    "sender not taken": Reply(553, (b"5.1.7 Sender address holds characters that are not taken here",)),
     "mail too big": Reply(552, (b"5.3.4 Mail too big",)),
     "bare CR": Reply(550, (b"5.5.2 Mail holds a CR without LF",)),
     "NUL": Reply(550, (b"5.5.2 Mail holds a NUL",)),
     "long line": Reply(550, (b"5.5.2 Mail holds a line that is too long",)),
+    "too many hops": Reply(554, (b"5.4.6 Too many hops, the mail goes in a circle",)),
     "mail refused": Reply(554, (b"5.3.0 Mail refused",)),
 }
 

@@ -1,0 +1,214 @@
+"""Wire: a worker's connection, with a deadline for everything; and the note that SIGTERM leaves.
+
+Nothing here blocks: a call that cannot be carried out at once waits in poll(2), for the connection, for the note, and
+for the deadline, whichever comes first.  Deadlines are times of CLOCK_MONOTONIC.
+
+Where octets are likely to be there already (the content of a mail) they are read without asking; where the client has
+to answer first, poll(2) comes first: each saves a system call.
+"""
+
+from __future__ import annotations
+
+import _socket
+import select
+import signal
+from time import monotonic
+
+from msmtp.system import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from msmtp.daemon.channel import Channel
+
+COMMANDS = 8_192  # octets read at once where commands are due: a group of them
+CONTENT = 65_536  # where content is
+
+_FLAGS = _socket.MSG_DONTWAIT | _socket.MSG_NOSIGNAL
+_LATEST = 3_600.0  # seconds; poll(2) takes no more than fit into an int
+
+
+class Late(Exception):  # noqa: N818 - not an error of the program: a fact about the peer
+    """The deadline has passed."""
+
+
+class Gone(Exception):  # noqa: N818 - the same
+    """The connection is broken."""
+
+
+class Terminated(Exception):  # noqa: N818 - the same
+    """SIGTERM has come, and nothing that is under way has to be finished first."""
+
+
+class Termination:
+    """The note that SIGTERM leaves: ``asked``, and a descriptor that becomes readable.
+
+    Made before the sandbox is entered, which has no pipes.
+    """
+
+    __slots__ = ("_asked", "reads", "writes")
+
+    def __init__(self) -> None:
+        self.reads, self.writes = os.pipe()
+        for end in (self.reads, self.writes):
+            os.set_blocking(end, False)
+        self._asked = False
+
+    def install(self) -> None:
+        """Be told of SIGTERM; what a terminal sends to all processes alike is left to the supervisor."""
+        signal.set_wakeup_fd(self.writes, warn_on_full_buffer=False)
+        signal.signal(signal.SIGTERM, self._note)
+        for number in (signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+
+    def _note(self, _number: int, _frame: object) -> None:
+        self._asked = True
+
+    @property
+    def asked(self) -> bool:
+        """Whether SIGTERM has come."""
+        return self._asked
+
+    def take(self) -> None:
+        """Note that it has come, so that its descriptor is readable no more."""
+        try:
+            self._asked = signal.SIGTERM in os.read(self.reads, 4_096) or self._asked
+        except BlockingIOError:
+            return
+
+    def await_first(self, descriptor: int) -> None:
+        """Wait for something to read there, however long.  Raises Terminated."""
+        looking = select.poll()
+        looking.register(descriptor, select.POLLIN)
+        looking.register(self.reads, select.POLLIN)
+        while not any(ready == descriptor for ready, _ in looking.poll()):
+            self.take()
+            if self._asked:
+                raise Terminated
+
+
+class Wire:
+    """The connection.  ``received``: octets so far."""
+
+    __slots__ = ("_poll", "_socket", "_termination", "received")
+
+    def __init__(self, descriptor: int, termination: Termination) -> None:
+        # The family is not looked at: what is used of the socket is the same for all of them.
+        self._socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, descriptor)
+        self._termination = termination
+        self._poll = select.poll()
+        self._poll.register(descriptor, select.POLLIN)
+        self._poll.register(termination.reads, select.POLLIN)
+        self.received = 0
+
+    def fileno(self) -> int:
+        """Number of the descriptor."""
+        return self._socket.fileno()
+
+    def receive(self, until: float, *, content: bool = False) -> bytes:
+        """Give what has come, b"" at the end.
+
+        ``content``: much is likely to be there, and SIGTERM waits.  Raises Late, Gone, Terminated.
+        """
+        if not content:
+            self._wait(until)
+        while True:
+            try:
+                data = self._socket.recv(CONTENT if content else COMMANDS, _socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                self._wait(until, interruptible=not content)
+            except OSError as error:
+                raise Gone(error.strerror) from None
+            else:
+                self.received += len(data)
+                return data
+
+    def exactly(self, size: int, until: float) -> bytes:
+        """Give so many octets and leave what is behind them; fewer at the end.  Raises Late, Gone, Terminated."""
+        data = b""
+        while len(data) < size:
+            self._wait(until)
+            try:
+                piece = self._socket.recv(size - len(data), _socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                raise Gone(error.strerror) from None
+            if not piece:
+                break
+            data += piece
+        return data
+
+    def _wait(self, until: float, *, interruptible: bool = True) -> None:
+        """Wait for octets."""
+        while True:
+            if interruptible and self._termination.asked:
+                raise Terminated
+            ready = self._poll.poll(milliseconds(until))
+            if not ready:
+                if monotonic() >= until:
+                    raise Late
+            elif len(ready) > 1 or ready[0][0] == self._termination.reads:
+                self._termination.take()
+            else:
+                return
+
+    def send(self, data: bytes, until: float) -> None:
+        """Write all of it.  Raises Late if the client does not read, Gone."""
+        view = memoryview(data)
+        waiting = None
+        while view:
+            try:
+                view = view[self._socket.send(view, _FLAGS) :]
+            except BlockingIOError:
+                waiting = waiting or _for_writing(self._socket.fileno())
+                if not waiting.poll(milliseconds(until)) and monotonic() >= until:
+                    raise Late from None
+            except OSError as error:
+                raise Gone(error.strerror) from None
+
+    def broken(self) -> bool:
+        """Whether the client has cut the connection off.
+
+        Only what can be nothing else counts: a client that has said all it had to say may close its side and still be
+        served.
+        """
+        looking = select.poll()
+        looking.register(self._socket.fileno(), 0)
+        return any(events & (select.POLLERR | select.POLLNVAL) for _, events in looking.poll(0))
+
+    def linger(self, until: float, octets: int) -> None:
+        """Close this side and read on for a moment, so that the last reply is not lost.
+
+        A connection that is closed with octets unread is reset, and a reset overtakes what was written before.
+        """
+        try:
+            self._socket.shutdown(_socket.SHUT_WR)
+            enough = self.received + octets
+            while self.received < enough and self.receive(until):
+                pass
+        except (OSError, Late, Gone, Terminated):
+            return
+
+    def close(self) -> None:
+        """Close it."""
+        self._socket.close()
+
+
+def await_message(channel: Channel, until: float) -> None:
+    """Wait for a message on a channel, whatever SIGTERM says.  Raises Late."""
+    looking = select.poll()
+    looking.register(channel.fileno(), select.POLLIN)
+    while not looking.poll(milliseconds(until)):
+        if monotonic() >= until:
+            raise Late
+
+
+def milliseconds(until: float) -> int:
+    """How long to wait at most; rounded up, so that no wait ends early and then turns round and round."""
+    return max(0, int(min(_LATEST, until - monotonic()) * 1000) + 1)
+
+
+def _for_writing(descriptor: int) -> select.poll:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLOUT)
+    return poll
