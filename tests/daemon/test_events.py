@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 
 import pytest
 
@@ -29,13 +30,19 @@ CASES = {
     "started": (("1.0",), INFO, "msmtpd 1.0 started"),
     "listening": (("127.0.0.1, port 25",), INFO, "listening on 127.0.0.1, port 25"),
     "confined": (("sandbox: role auth: all",), INFO, "sandbox: role auth: all"),
-    "unconfined": (("Landlock: no",), WARNING, "not in force of the sandbox: Landlock: no"),
+    "unconfined": (("sandbox: NOT in force",), WARNING, "sandbox: NOT in force"),
     "ready": ((), INFO, "ready"),
     "reloading": ((), INFO, "reading the options again"),
     "reload_refused": (("bad",), ERROR, "going on with the options as they were: bad"),
     "stopping": ((), INFO, "stopping: open sessions are let end"),
     "stopped": ((), INFO, "stopped"),
-    "broker_died": (("auth", -9, 0.05), ERROR, "process auth was ended by signal 9, starts again in 0.05 s"),
+    "reloaded": ((), INFO, "the options were read again and are in force"),
+    "broker_died": (
+        ("auth", events.ending(-9), 0.05),
+        ERROR,
+        "process auth was ended by signal 9, starts again in 0.05 s",
+    ),
+    "unexpected": (("auth", ValueError("secret")), ERROR, "process auth: ValueError at unknown place"),
     "connected": ((4, "127.0.0.1:99"), INFO, "session 4: connection from 127.0.0.1:99"),
     "refused": (("::1", "full"), NOTICE, "refused connection from ::1: full"),
     "note": ((4, b"n\xff"), NOTICE, "session 4: n\\xff"),
@@ -92,3 +99,18 @@ def test_the_end_of_a_session_forgets_it_for_good():
     journal = Recorder()
     events.ended(journal, 4, 1.0, 0, "QUIT")
     assert journal.settled == [4, 4]
+
+
+def test_an_unknown_exception_tells_its_place_and_none_of_its_words():
+    journal = Recorder()
+    try:
+        int("password")
+    except ValueError as error:
+        events.unexpected(journal, "auth", error)
+    try:
+        os.stat("/none/password")
+    except OSError as error:
+        events.unexpected(journal, "auth", error)
+    (first, second) = [text for _, _, text, _ in journal.records]
+    assert first.startswith("process auth: ValueError at test_events.py:")
+    assert second.startswith("process auth: FileNotFoundError (No such file or directory) at test_events.py:")

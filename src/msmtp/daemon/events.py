@@ -33,9 +33,9 @@ def confined(journal: Journal, line: str) -> None:
     journal.write(INFO, "confined", line)
 
 
-def unconfined(journal: Journal, missing: str) -> None:
-    """What of the sandbox is not in force, by option."""
-    journal.write(WARNING, "unconfined", f"not in force of the sandbox: {missing}", missing=missing)
+def unconfined(journal: Journal, line: str) -> None:
+    """A process entered its role without all of it, by option: the same."""
+    journal.write(WARNING, "unconfined", line)
 
 
 def ready(journal: Journal) -> None:
@@ -46,6 +46,11 @@ def ready(journal: Journal) -> None:
 def reloading(journal: Journal) -> None:
     """SIGHUP came."""
     journal.write(INFO, "reloading", "reading the options again")
+
+
+def reloaded(journal: Journal) -> None:
+    """New processes serve; the old ones end with their sessions."""
+    journal.write(INFO, "reloaded", "the options were read again and are in force")
 
 
 def reload_refused(journal: Journal, reason: str) -> None:
@@ -63,15 +68,28 @@ def stopped(journal: Journal) -> None:
     journal.write(INFO, "stopped", "stopped")
 
 
-def broker_died(journal: Journal, which: str, status: int, again_in: float) -> None:
-    """A process that is to run on ended: ``status`` as os.waitstatus_to_exitcode() has it, ``again_in`` seconds."""
+def broker_died(journal: Journal, which: str, reason: str, again_in: float) -> None:
+    """A process that is to run on ended: ``reason`` in words (:func:`ending`), ``again_in`` seconds."""
     journal.write(
         ERROR,
         "broker_died",
-        f"process {which} {ending(status)}, starts again in {again_in:.2f} s",
+        f"process {which} {reason}, starts again in {again_in:.2f} s",
         which=which,
-        status=status,
+        reason=reason,
         again_in=f"{again_in:.2f}",
+    )
+
+
+def unexpected(journal: Journal, which: str, error: BaseException) -> None:
+    """A process ends by an exception that nobody knew of: its kind and its place, for its words could be a secret."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}" if trace else "unknown place"
+    words = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
+    kind = type(error).__name__
+    journal.write(
+        ERROR, "unexpected", f"process {which}: {kind}{words} at {place}", which=which, error=f"{kind} at {place}"
     )
 
 
