@@ -176,6 +176,41 @@ def test_module_that_the_sandbox_hides_is_a_failure_not_a_traceback(monkeypatch)
         load(b"PLAIN")
 
 
+def test_a_part_of_python_that_does_not_fit_into_memory_is_no_library_that_is_missing(monkeypatch):
+    def unloadable(*_arguments, **_keywords):
+        raise ImportError("_hashlib.so: failed to map segment from shared object")
+
+    monkeypatch.setattr("builtins.__import__", unloadable)
+    with pytest.raises(ImportError, match="failed to map"):
+        load(b"SCRAM-SHA-256")
+    with pytest.raises(MechanismFailure, match=r"GSSAPI needs the Python library gssapi: .*failed to map"):
+        load(b"GSSAPI")
+
+
+# What does the hashing is there, and cannot be loaded.
+UNLOADABLE = """
+import sys
+class Finder:
+    def find_spec(self, name, path, target=None):
+        if name in ("_hashlib", "_md5", "_sha1", "_sha2", "_sha256"):
+            raise ImportError(name + ".so: failed to map segment from shared object")
+sys.meta_path.insert(0, Finder())
+try:
+    import {module}
+except ImportError as error:
+    print("refused", "hashlib" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize("module", ["msmtp.sasl.digests", "msmtp.net.binding", "msmtp.net._digest"])
+def test_hashes_that_cannot_be_loaded_leave_no_traces_on_standard_error(module):
+    """As hashlib leaves them."""
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", UNLOADABLE.format(module=module)], capture_output=True, text=True, check=True
+    )
+    assert (done.stdout, done.stderr) == ("refused False\n", "")
+
+
 def test_available_leaves_out_what_is_not_installed():
     assert available(lambda _name: True) == ALL
     assert available(lambda _name: False) == PURE
@@ -241,7 +276,7 @@ def loaded_by(code):
 
 def test_plain_brings_in_next_to_nothing():
     names = loaded_by("from msmtp.sasl import Credentials, create; create(b'PLAIN', Credentials(b'u', b'p')).start()")
-    assert [name for name in names if not name.startswith("msmtp")] == ["__future__"]
+    assert [name for name in names if not name.startswith("msmtp")] == ["__future__", "errno"]
 
 
 EXCHANGE = """

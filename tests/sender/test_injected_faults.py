@@ -86,7 +86,7 @@ def test_a_call_that_fails(tmp_path, undisturbed, which, call, error, how_long, 
     injected = 0
     for number in numbers:
         done = send(tmp_path, which, f"{call}:error={error}:when={number}{'+' * (how_long == 'and on')}")
-        assert done.code in codes, (number, done.err)
+        assert done.code in codes or (done.code == 0 and not done.injected), (number, done.err)
         injected += bool(done.injected)
     assert injected >= max(1, len(numbers) - 1)  # when records of TLS come together, there is a read less
 

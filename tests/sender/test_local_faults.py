@@ -222,6 +222,28 @@ def test_a_wait_that_fails_is_told_and_logged_and_doubt_is_admitted(tmp_path, wh
     assert "secret" not in said
 
 
+WITHOUT = """
+import sys
+sys.modules.update(fcntl=None, syslog=None)
+from msmtp.sender import main
+main.run()
+"""
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [("logfile {log}", "cannot log to {log}: cannot lock: "), ("syslog on", "cannot log to syslog: ")],
+)
+def test_a_log_whose_module_cannot_be_loaded_holds_up_nothing(tmp_path, setting, words):
+    log = tmp_path / "log"
+    with ScriptedServer(Polite()) as server:
+        rc = configuration(tmp_path, account(server.port, setting.format(log=log)))
+        command = [sys.executable, "-I", "-c", WITHOUT, "-C", rc, *TO]
+        done = subprocess.run(command, input=MAIL, capture_output=True, check=False, timeout=30)
+    assert (done.returncode, len(server.mails)) == (0, 1)
+    assert done.stderr.decode().partition(": ")[2].startswith(words.format(log=log))
+
+
 # -- a locale of another encoding
 
 

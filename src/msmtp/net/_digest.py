@@ -1,5 +1,8 @@
 """SHA-256, SHA-1 and MD5 of a certificate, without ``hashlib`` (2.5 ms) where Python has them as small modules.
 
+A module that is there and cannot be loaded, for want of memory, is a failure: ``hashlib`` would write traces of that on
+standard error.
+
 Here they only tell certificates apart; nothing is kept secret by them.
 """
 
@@ -17,7 +20,7 @@ try:
         from _sha256 import sha256  # type: ignore[import-not-found,unused-ignore]
     from _md5 import md5  # type: ignore[import-not-found,unused-ignore]
     from _sha1 import sha1  # type: ignore[import-not-found,unused-ignore]
-except ImportError:
+except ModuleNotFoundError:
     from hashlib import md5, sha1, sha256
 
 # Octets of a digest -> its name, and what computes it.

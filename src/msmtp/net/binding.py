@@ -28,7 +28,9 @@ else:
     try:
         from _hashlib import hmac_digest as hmac
         from _hashlib import new as hash_of
-    except ImportError:
+    except (
+        ModuleNotFoundError
+    ):  # one that cannot be loaded for want of memory is no reason to load more: see _digest.py
         from hashlib import new as hash_of
         from hmac import digest as hmac
 

@@ -1,7 +1,8 @@
 """The few hash functions that SASL needs.
 
 OpenSSL's module does its work without ``hashlib`` and ``hmac`` around it, which saves a third of their import; where a
-Python has no such module the public ones give the same.
+Python has no such module the public ones give the same.  One that is there and cannot be loaded, for want of memory, is
+another matter: ``hashlib`` would write traces of that on standard error.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from msmtp.failures import MechanismFailure
 
 try:
     from _hashlib import compare_digest, hmac_digest, new, pbkdf2_hmac
-except ImportError:
+except ModuleNotFoundError:
     from hashlib import new, pbkdf2_hmac  # type: ignore[assignment]  # the same but for the names of arguments
     from hmac import compare_digest
     from hmac import digest as hmac_digest  # type: ignore[assignment]  # as above

@@ -245,7 +245,7 @@ def load(name: bytes, credentials: Credentials | None = None) -> type[Mechanism]
 
     After this the exchange itself imports nothing, so a process may give up opening files in between.
     ``credentials`` are looked at for characters whose preparation needs tables.  Raises UnsupportedFailure for a name
-    unknown, MechanismFailure if a library is missing.
+    unknown, MechanismFailure if a library is missing; what Python raises where a part of Python's cannot be loaded.
     """
     row = find(name)
     if row is None:
@@ -253,6 +253,8 @@ def load(name: bytes, credentials: Credentials | None = None) -> type[Mechanism]
     try:
         module = __import__("msmtp.sasl." + row.module, fromlist=(row.builder,))
     except (ImportError, OSError) as error:
+        if type(error) is ImportError and not row.library:  # a part of Python's is there and does not fit into memory
+            raise
         raise MechanismFailure(
             f"authentication method {shown(row.name)} needs the Python library {row.library or row.module}: {error}",
             hint=LIBRARIES.get(row.library, ""),

@@ -82,13 +82,19 @@ class Log:
             prepare_time()
             self.open_file(self.account.logfile)
         if self.account.syslog not in ("", "off"):
-            open_syslog(self.account.syslog)
-            self.use_syslog = True
+            try:
+                open_syslog(self.account.syslog)
+                self.use_syslog = True
+            except (ImportError, OSError) as error:
+                self.complain(f"cannot log to syslog: {getattr(error, 'strerror', None) or error}")
 
     def open_file(self, path: str) -> None:
         """Open the log file for appending; a problem is kept for the end."""
-        import fcntl  # noqa: F401 - for lock(): not every Python has it built in, and the sandbox keeps files away
-
+        try:
+            import fcntl  # noqa: F401 - for lock(): not every Python has it built in, and the sandbox keeps files away
+        except (ImportError, OSError) as error:
+            self.problem = f"cannot lock: {getattr(error, 'strerror', None) or error}"
+            return
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY
         try:
             self.descriptor = os.open(path, flags | os.O_NONBLOCK, 0o666)  # a FIFO that nobody reads is not waited for
