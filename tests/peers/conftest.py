@@ -23,6 +23,12 @@ def dovecot() -> Iterator[Peer]:
 
 
 @pytest.fixture(scope="session")
+def newer_dovecot() -> Iterator[Peer]:
+    with dovecot_module.dovecot(newer=True) as peer:
+        yield peer
+
+
+@pytest.fixture(scope="session")
 def postfix() -> Iterator[Peer]:
     with postfix_module.postfix() as peer:
         yield peer
@@ -50,3 +56,9 @@ def aiosmtpd() -> Iterator[Peer]:
 def peer(way: tuple[str, str], request: pytest.FixtureRequest) -> Peer:
     """The peer of this way."""
     return request.getfixturevalue(way[0])
+
+
+@pytest.fixture
+def named_peer(name: str, request: pytest.FixtureRequest) -> Peer:
+    """The peer of that name.  A test that asks for it itself seems to leave its processes behind."""
+    return request.getfixturevalue(name)

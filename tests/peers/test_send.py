@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import select
+import socket
+import ssl
+import threading
+
 import pytest
+from tests.support import certificates
 from tests.support.peers.base import PASSWORD, SIZE_LIMIT, USER
+from tests.support.peers.dovecot import BOUND
 from tests.support.peers.dovecot import MECHANISMS as DOVECOT_MECHANISMS
 from tests.support.peers.exim import MECHANISMS as EXIM_MECHANISMS
 from tests.support.peers.ways import ways
@@ -150,12 +158,67 @@ CHOICES = [
 
 
 @pytest.mark.parametrize(("name", "mechanism"), CHOICES, ids=["-".join(choice) for choice in CHOICES])
-def test_each_mechanism_that_a_server_offers(name, mechanism, tmp_path, request):
-    peer = request.getfixturevalue(name)
-    text = settings(peer, "submission", more=f"auth {mechanism.lower()}\n")
+def test_each_mechanism_that_a_server_offers(named_peer, mechanism, tmp_path):
+    text = settings(named_peer, "submission", more=f"auth {mechanism.lower()}\n")
     run = msmtp(tmp_path, text, "ann@example.org", mail=MAIL)
     assert (run.code, run.err) == (0, "")
-    assert len(peer.deliveries(1)) == 1
+    assert len(named_peer.deliveries(1)) == 1
+
+
+TLS_12 = "tls_priorities NORMAL:-VERS-ALL:+VERS-TLS1.2"
+
+
+@pytest.mark.parametrize("auth", [*BOUND, "on"])
+@pytest.mark.parametrize("version", ["TLS 1.3", "TLS 1.2"])
+@pytest.mark.parametrize("port", ["submission", "submissions"])
+def test_authentication_bound_to_the_tls_session(newer_dovecot, port, version, auth, tmp_path):
+    """RFC 9266 under TLS 1.3, RFC 5929 under 1.2; ``auth on`` prefers it."""
+    more = f"auth {auth.lower()}\n{TLS_12 if version == 'TLS 1.2' else ''}\n"
+    run = msmtp(tmp_path, settings(newer_dovecot, port, more=more), "--debug", "ann@example.org", mail=MAIL)
+    assert (run.code, run.err) == (0, "")
+    assert f"--> AUTH {auth if auth != 'on' else BOUND[-1]}" in run.out
+    assert len(newer_dovecot.deliveries(1)) == 1
+
+
+@contextlib.contextmanager
+def somebody_between(peer):
+    """The port of somebody who has the server's key, takes the client's session and makes one of his own."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    theirs = certificates.localhost().server_context()
+    ours = ssl.create_default_context(cafile=peer.authority)
+
+    def pass_on():
+        with (
+            contextlib.suppress(OSError),
+            theirs.wrap_socket(listener.accept()[0], server_side=True) as client,
+            socket.create_connection(("127.0.0.1", peer.ports["submissions"])) as raw,
+            ours.wrap_socket(raw, server_hostname="localhost") as server,
+        ):
+            other = {client: server, server: client}
+            while True:
+                for end in select.select(other, [], [], 30)[0]:
+                    data = end.recv(65536)
+                    while end.pending():
+                        data += end.recv(65536)
+                    if not data:
+                        return
+                    other[end].sendall(data)
+
+    with listener:
+        thread = threading.Thread(target=pass_on)
+        thread.start()
+        yield listener.getsockname()[1]
+        thread.join()
+
+
+@pytest.mark.parametrize(("auth", "code"), [("scram-sha-256", 0), ("scram-sha-256-plus", 77), ("on", 77)])
+def test_authentication_fails_in_a_tls_session_with_somebody_between(newer_dovecot, auth, code, tmp_path):
+    """The certificate is right, and without the binding nobody would notice."""
+    with somebody_between(newer_dovecot) as port:
+        text = settings(newer_dovecot, "submissions", more=f"port {port}\nauth {auth}\n")
+        run = msmtp(tmp_path, text, "ann@example.org", mail=MAIL)
+    assert run.code == code, run.err
+    assert len(newer_dovecot.deliveries(1 if code == 0 else 0)) == (code == 0)
 
 
 def test_a_report_of_success_comes_back(postfix, tmp_path):
@@ -182,11 +245,10 @@ def test_no_report_if_none_is_wanted(postfix, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["postfix", "exim", "aiosmtpd"])
-def test_an_address_beyond_ascii(name, tmp_path, request):
-    peer = request.getfixturevalue(name)
-    run = msmtp(tmp_path, settings(peer, "smtp"), "jörg@example.org", mail=MAIL)
+def test_an_address_beyond_ascii(named_peer, tmp_path):
+    run = msmtp(tmp_path, settings(named_peer, "smtp"), "jörg@example.org", mail=MAIL)
     assert (run.code, run.err) == (0, "")
-    assert peer.deliveries(1)[0].recipient == "jörg@example.org"
+    assert named_peer.deliveries(1)[0].recipient == "jörg@example.org"
 
 
 def test_lmtp_over_a_unix_socket(dovecot, tmp_path):

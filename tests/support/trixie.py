@@ -1,4 +1,4 @@
-"""A Debian 13 below ``.cache``: newer Python, OpenSSL and GnuTLS than this machine's, and a provider for tokens.
+"""A Debian 13 below ``.cache``: newer Python, OpenSSL, GnuTLS and Dovecot than this machine's, and a provider for tokens.
 
 Made by debootstrap when first asked for (a minute and a half), kept from then on.  Commands run in it by chroot, in a
 mount namespace of their own, with folders of this machine at the same path.  Needs root, as debootstrap does.
@@ -19,7 +19,10 @@ import pytest
 from tests.support import debian
 
 FOLDER = debian.CACHE / "trixie" / "host"
-PACKAGES = ("python3", "openssl", "gnutls-bin", "pkcs11-provider", "softhsm2", "p11-kit")
+PACKAGES = (
+    *("python3", "openssl", "gnutls-bin", "pkcs11-provider", "softhsm2", "p11-kit"),
+    *("dovecot-core", "dovecot-submissiond", "dovecot-lmtpd"),
+)
 
 MOUNT = """
 mount -t proc proc "$0/proc"
@@ -29,19 +32,21 @@ exec chroot "$0" "$@"
 
 
 def is_there() -> bool:
-    """Whether it has been made."""
-    return (FOLDER / "complete").exists()
+    """Whether it has been made, of these packages."""
+    made = FOLDER / "complete"
+    return made.exists() and made.read_text() == " ".join(PACKAGES)
 
 
 def root() -> Path:
     """The folder with the system."""
     with debian.locked(FOLDER):
         if not is_there():
+            (FOLDER / "complete").unlink(missing_ok=True)
             shutil.rmtree(FOLDER / "root", ignore_errors=True)
             packages = ",".join(PACKAGES)
             command = ["debootstrap", "--variant=minbase", f"--include={packages}", "trixie", FOLDER / "root", mirror()]
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-            (FOLDER / "complete").touch()
+            (FOLDER / "complete").write_text(" ".join(PACKAGES))
     return FOLDER / "root"
 
 

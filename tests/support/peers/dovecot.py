@@ -2,26 +2,30 @@
 authentication service for others to ask.
 
 Submission proves the client before Dovecot's command parser and SASL mechanisms; what it took is read at the relay.
+Version 2.4 binds SCRAM to TLS; where the machine has an older one, it is Debian 13's (:mod:`tests.support.trixie`).
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 
-from tests.support import debian
-from tests.support.peers.base import PASSWORD, SIZE_LIMIT, USER, Delivery, Peer, daemon, maildirs, peer_folder
-from tests.support.processes import free_port
+from tests.support import debian, trixie
+from tests.support.peers.base import PASSWORD, SIZE_LIMIT, USER, Delivery, Peer, maildirs, peer_folder
+from tests.support.processes import Daemon, free_port, listens
 from tests.support.scripted import Polite, ScriptedServer
+from tests.support.view import in_view
 
 USERS = (USER, "ann", "bob", "carol", "full")
 MECHANISMS = ("PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256")
+BOUND = ("SCRAM-SHA-1-PLUS", "SCRAM-SHA-256-PLUS")  # of version 2.4
 
 COMMON = """
 log_path = /dev/stderr
 listen = 127.0.0.1
 protocols = submission lmtp
-auth_mechanisms = plain login cram-md5 scram-sha-1 scram-sha-256
+auth_mechanisms = {mechanisms}
 auth_verbose = yes
 auth_failure_delay = 0
 service anvil {{
@@ -89,12 +93,22 @@ userdb passwd-file {{
   passwd_file_path = {folder}/users
 }}
 """
+# A Debian 13 below this one: two versions in one folder would load each other's modules.
+CHROOT = """
+mount -t proc proc {root}/proc
+mount --rbind /dev {root}/dev
+for folder in run tmp var/lib/dovecot; do mount -t tmpfs -o mode=755 tmpfs {root}/$folder; done
+mkdir -p {root}/run/dovecot {root}{folder}
+mount --bind {folder} {root}{folder}
+"""
 HEAD_24 = "dovecot_config_version = 2.4.0\ndovecot_storage_version = 2.4.0\n"
 
 
 @contextlib.contextmanager
-def dovecot() -> Iterator[Peer]:
+def dovecot(*, newer: bool = False) -> Iterator[Peer]:
     """Dovecot with ports "submission", "submissions" and "lmtp"; extra: "auth" and "lmtp", its unix sockets.
+
+    ``newer``: version 2.4 in any case, with the mechanisms of :data:`BOUND`, too.
 
     Only the users of :data:`USERS` exist, for LMTP; submission takes what the relay takes, which is everything.
     ``deliveries`` are those of LMTP first; those of submission come from the relay.
@@ -105,8 +119,10 @@ def dovecot() -> Iterator[Peer]:
     ):
         ports = {name: free_port() for name in ("submission", "submissions", "lmtp")}
         old = debian.release() == "bookworm"
-        text = COMMON + SETTINGS_23 if old else HEAD_24 + COMMON + SETTINGS_24
-        (folder / "dovecot.conf").write_text(text.format(folder=folder, relay=relay.port, size=SIZE_LIMIT, **ports))
+        text = HEAD_24 + COMMON + SETTINGS_24 if newer or not old else COMMON + SETTINGS_23
+        mechanisms = " ".join(MECHANISMS + (BOUND if newer else ()))
+        settings = text.format(folder=folder, relay=relay.port, size=SIZE_LIMIT, mechanisms=mechanisms, **ports)
+        (folder / "dovecot.conf").write_text(settings)
         (folder / "users").write_text(
             "".join(f"{user}:{{PLAIN}}{PASSWORD}:60108:60108::{folder}/mail/{user}::\n" for user in USERS)
         )
@@ -122,6 +138,13 @@ def dovecot() -> Iterator[Peer]:
             ]
             return in_maildirs() + relayed
 
-        command = ["dovecot", "-F", "-c", folder / "dovecot.conf"]
-        with daemon(folder, ["dovecot"], command, ports, prepare="mkdir -p /run/dovecot"):
+        command: list[str | Path] = ["dovecot", "-F", "-c", folder / "dovecot.conf"]
+        roots, prepare = [], "mkdir -p /run/dovecot"
+        if newer and old:
+            command = ["chroot", trixie.root(), *command]
+            prepare = CHROOT.format(root=trixie.root(), folder=folder)
+        else:
+            roots.append(debian.bundle("dovecot"))
+        view = in_view(roots, folder / "scratch", command, prepare)
+        with Daemon(view, ready=listens(*ports.values()), log=folder / "log", kill_child=True):
             yield Peer("Dovecot", ports, folder, read, {"auth": folder / "auth", "lmtp": folder / "lmtp"})
