@@ -63,19 +63,23 @@ need_venv() {
     fi
     site=$("$2/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
     printf '%s\n' "$top/src" >"$site/msmtp.pth" # what pip install -e would do, without a build and its files
-    borrow_gssapi "$2" "$site"
+    borrow "$2" "$site" gssapi raw/misc gssapi 'krb5-config --version'
+    borrow "$2" "$site" systemd _daemon systemd-python 'pkg-config --exists libsystemd'
 }
 
-# Let the environment $1, packages in $2, use Debian's build of gssapi, if it fits; pip has none that is compiled, but
-# may be able to compile it (which takes gcc, libkrb5-dev and the interpreter's headers). Without it, tests are skipped.
-borrow_gssapi() {
-    library=/usr/lib/python3/dist-packages/gssapi
-    ! "$1/bin/python" -c 'import gssapi' 2>/dev/null || return 0
+# Let the environment $1, packages in $2, use Debian's build of the library $3, if it fits; $4 is one of its compiled
+# files. pip has none that is compiled, but may be able to compile $5 where the command $6 succeeds (which takes gcc and the
+# interpreter's headers, too). Without it, tests are skipped.
+borrow() {
+    library=/usr/lib/python3/dist-packages/$3
+    ! "$1/bin/python" -c "import $3" 2>/dev/null || return 0
     suffix=$("$1/bin/python" -c 'import sysconfig; print(sysconfig.get_config_var("EXT_SUFFIX"))')
-    if [ -e "$library/raw/misc$suffix" ]; then
-        ln -sf "$library" "$2/gssapi"
-    elif command -v krb5-config >/dev/null && command -v cc >/dev/null; then
-        "$1/bin/python" -m pip install -q --disable-pip-version-check gssapi </dev/null >&2 || true
+    # $6 is a command and its words:
+    # shellcheck disable=SC2086
+    if [ -e "$library/$4$suffix" ]; then
+        ln -sf "$library" "$2/$3"
+    elif $6 >/dev/null 2>&1 && command -v cc >/dev/null; then
+        "$1/bin/python" -m pip install -q --disable-pip-version-check "$5" </dev/null >&2 || true
     fi
 }
 

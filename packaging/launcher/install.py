@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Install msmtp with a launcher and bundles: for packages, and whoever can choose the interpreter that runs it.
+"""Install msmtp and msmtpd with launchers: for packages, and whoever can choose the interpreter that runs them.
 
     packaging/launcher/install.py --prefix /usr [--destdir debian/msmtp] [--python /usr/bin/python3]
 
-What it leaves: PREFIX/bin/msmtp, PREFIX/share/msmtp/msmtp with the compiled modules and the bundles.  The bundles are
-for the interpreter given; a package that is installed for another one makes them anew with bundle.py, as it compiles
-its modules anew.
+What it leaves: PREFIX/bin/msmtp and msmtpd, PREFIX/share/msmtp/msmtp with the compiled modules and the bundles, from
+which msmtp starts, as it does once a mail; msmtpd, which stays, starts as any program in Python.  The bundles are for
+the interpreter given; a package that is installed for another one makes them anew with bundle.py, as it compiles its
+modules anew.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 SOURCE = HERE.parents[1] / "src" / "msmtp"
+PROGRAMS = ("msmtp", "msmtpd")
 UNWANTED = shutil.ignore_patterns("__pycache__", "*.pyc")
 
 
@@ -31,8 +33,8 @@ def libraries(python: str) -> list[str]:
     return found.splitlines()
 
 
-def install(prefix: Path, destdir: Path | None = None, python: str = "/usr/bin/python3") -> Path:
-    """Install below ``prefix`` (and that below ``destdir``); the launcher."""
+def install(prefix: Path, destdir: Path | None = None, python: str = "/usr/bin/python3") -> list[Path]:
+    """Install below ``prefix`` (and that below ``destdir``); the launchers."""
     root = destdir / prefix.relative_to("/") if destdir else prefix
     folder = root / "share" / "msmtp"
     shutil.rmtree(folder, ignore_errors=True)
@@ -40,18 +42,19 @@ def install(prefix: Path, destdir: Path | None = None, python: str = "/usr/bin/p
     subprocess.run([python, "-I", "-m", "compileall", "-q", "-s", root, "-p", prefix, folder], check=True)
     final = prefix / "share" / "msmtp"
     subprocess.run([python, "-IS", "-X", "no_debug_ranges", HERE / "bundle.py", folder, final], check=True)
-    launcher = root / "bin" / "msmtp"
-    launcher.parent.mkdir(parents=True, exist_ok=True)
-    text = (HERE / "msmtp.in").read_text()
-    for name, value in (
-        ("@python@", python),
-        ("@folder@", str(final)),
-        ("@path@", repr([str(final), *libraries(python)])),
-    ):
+    values = {"@python@": python, "@folder@": str(final), "@path@": repr([str(final), *libraries(python)])}
+    return [launcher(HERE / f"{program}.in", root / "bin" / program, values) for program in PROGRAMS]
+
+
+def launcher(template: Path, path: Path, values: dict[str, str]) -> Path:
+    """Make one, with the values in place of their names."""
+    text = template.read_text()
+    for name, value in values.items():
         text = text.replace(name, value)
-    launcher.write_text(text)
-    launcher.chmod(0o755)
-    return launcher
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+    return path
 
 
 def main() -> None:
@@ -61,7 +64,7 @@ def main() -> None:
     parser.add_argument("--destdir", type=Path, help="stage below this folder instead of installing")
     parser.add_argument("--python", default="/usr/bin/python3", help="absolute path; default: %(default)s")
     options = parser.parse_args()
-    print(install(options.prefix.absolute(), options.destdir, options.python))
+    print(*install(options.prefix.absolute(), options.destdir, options.python), sep="\n")
 
 
 if __name__ == "__main__":

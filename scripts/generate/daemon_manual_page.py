@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scripts.generate.roff import Roff, argument, escape, inline
+from scripts.generate.roff import Roff, argument, bold, escape, inline
 
 from msmtp import failures
 from msmtp.config import daemon_texts
@@ -241,7 +241,7 @@ def delivery(page: Roff) -> None:
     page.body(DEFAULT_COMMAND)
     page.subsection('"Environment of the command"')
     page.body(COMMAND_ENVIRONMENT)
-    page.lines += [".PP", ", ".join(f"\\fB{name}\\fP" for name, _ in INHERITED) + "."]
+    page.lines += [".PP", ", ".join(bold(name) for name, _ in INHERITED) + "."]
     page.body(COMMAND_DESCRIPTION)
     for name, meaning in DESCRIBING:
         page.term([f"\\fB{name}\\fP"], sentence(meaning))

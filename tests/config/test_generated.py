@@ -12,11 +12,11 @@ from types import ModuleType
 
 import pytest
 
-from msmtp.config import texts
-from msmtp.config.options import HIDDEN, OPTIONS
+from msmtp.config import daemon_options, daemon_texts, texts
+from msmtp.config.options import HIDDEN, OPTIONS, OWN
 
 TOP = Path(__file__).resolve().parents[2]
-PAGES = ("packaging/man/msmtp.1", "packaging/man/msmtprc.5")
+PAGES = ("packaging/man/msmtp.1", "packaging/man/msmtprc.5", "packaging/man/msmtpd.8")
 DOCUMENTED = [row for row in texts.shown() if row.section != "compatibility"]
 
 
@@ -31,7 +31,7 @@ def generator(name: str) -> ModuleType:
 
 def made() -> dict[str, str]:
     files: dict[str, str] = {}
-    for name in ("manual_pages", "completions", "vim_syntax", "option_reference"):
+    for name in ("manual_pages", "daemon_manual_page", "completions", "vim_syntax", "option_reference"):
         module = generator(name)
         targets = getattr(module, "TARGETS", None) or {module.TARGET: module.generate}
         files |= {target: make() for target, make in targets.items()}
@@ -98,6 +98,34 @@ def test_the_page_of_the_file_holds_every_command() -> None:
             assert re.search(rf"^ +{re.escape(form)}( |$)", text, re.MULTILINE), form
 
 
+def test_the_page_of_the_daemon_holds_every_option_and_what_the_command_is_told() -> None:
+    text = rendered(PAGES[2], "200")
+    for row in daemon_texts.shown():
+        ((form, argument),) = daemon_texts.option_forms(row)
+        assert re.search(rf"^ +{re.escape(form + argument)}( |$)", text, re.MULTILINE), form
+    page = generator("daemon_manual_page")
+    for name in [*(row[0] for row in page.DESCRIBING), *(row[0] for row in page.COUNTERS)]:
+        assert re.search(rf"^ +{name}( |$)", text, re.MULTILINE), name
+    assert all(re.search(rf"\b{re.escape(row[0])}", text) for row in page.INHERITED)
+
+
+def test_the_page_of_the_daemon_has_the_exit_codes_that_it_ends_with() -> None:
+    page = generator("daemon_manual_page")
+    codes = {row.name: row.code for row in page.EXITS}
+    told = {codes[name] for name, _ in page.USED_EXITS}
+    assert {each.exit_code for each in page.EXITS_OF_FAILURES} <= told
+    assert "68, 69, 71 or 75: the client should try again" in rendered(PAGES[2], "200")
+
+
+def test_every_reference_to_an_option_of_the_daemon_leads_somewhere() -> None:
+    pages = [daemon_texts.text_of(row).manual for row in daemon_options.OPTIONS]
+    page = generator("daemon_manual_page")
+    pages += [value for value in vars(page).values() if isinstance(value, str)]
+    found = {word for text in pages for word in re.findall(r"`--([a-z-]+)", text)}
+    assert found > {"auth", "tls-cert"}
+    assert found <= set(daemon_options.LONG)
+
+
 def test_every_reference_to_a_command_or_option_leads_somewhere() -> None:
     known = {row.command for row in OPTIONS} | {form for row in OPTIONS for form, _ in texts.option_forms(row)}
     for row in OPTIONS:
@@ -119,27 +147,21 @@ def test_every_reference_to_a_command_or_option_leads_somewhere() -> None:
 # -- completion
 
 
-def test_bash_understands_its_completion() -> None:
-    assert run(need("bash"), "-n", TOP / "packaging/completion/msmtp.bash").stderr == ""
-
-
-def test_zsh_understands_its_completion() -> None:
-    assert run(need("zsh"), "-n", TOP / "packaging/completion/_msmtp").stderr == ""
-
-
-def test_fish_understands_its_completion() -> None:
-    assert run(need("fish"), "-n", TOP / "packaging/completion/msmtp.fish").stderr == ""
+@pytest.mark.parametrize("program", ["msmtp", "msmtpd"])
+@pytest.mark.parametrize(("shell", "file"), [("bash", "{}.bash"), ("zsh", "_{}"), ("fish", "{}.fish")])
+def test_a_shell_understands_its_completion(shell: str, file: str, program: str) -> None:
+    assert run(need(shell), "-n", TOP / "packaging/completion" / file.format(program)).stderr == ""
 
 
 CONFIG = "account home\nhost x\n account\twork : home\n# account none\n"
 
 
-def bash_offers(*words: str) -> set[str]:
+def bash_offers(*words: str, program: str = "msmtp") -> set[str]:
     script = (
-        f"source {TOP}/packaging/completion/msmtp.bash; compopt() {{ :; }}\n"
-        'COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _msmtp; printf "%s\\n" "${COMPREPLY[@]}"'
+        f"source {TOP}/packaging/completion/{program}.bash; compopt() {{ :; }}\n"
+        f'COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _{program}; printf "%s\\n" "${{COMPREPLY[@]}}"'
     )
-    found = run(need("bash"), "-c", script, "-", "msmtp", *words)
+    found = run(need("bash"), "-c", script, "-", program, *words)
     assert found.stderr == ""
     return set(found.stdout.split())
 
@@ -172,8 +194,34 @@ def test_bash_offers_files(tmp_path: Path) -> None:
     assert bash_offers("-C", f"{tmp_path}/r") == {f"{tmp_path}/rc"}
 
 
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        (["--sess"], {"--session-timeout="}),
+        (["--lmtp", "="], {"on", "off"}),
+        (["--sandbox", ""], {"require", "try", "off"}),
+        (["--proxy-protocol", "=", "u"], {"unix"}),
+        (["--user", "=", "nobo"], {"nobody"}),
+        (["--port", ""], set()),
+        (["-"], {f"--{row.long}" for row in daemon_options.OPTIONS}),
+    ],
+)
+def test_bash_offers_the_options_of_the_daemon(words: list[str], offered: set[str]) -> None:
+    found = bash_offers(*words, program="msmtpd")
+    if words == ["-"]:
+        found = {name.removesuffix("=") for name in found}
+    assert found == offered
+
+
+def test_bash_offers_words_and_files_for_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "jottings").touch()
+    monkeypatch.chdir(tmp_path)
+    assert bash_offers("--log", "=", "jo", program="msmtpd") == {"journal", "jottings"}
+
+
 def fish_offers(line: str, home: Path) -> set[str]:
-    script = f"source {TOP}/packaging/completion/msmtp.fish; complete -C '{line}'"
+    program = line.partition(" ")[0]
+    script = f"source {TOP}/packaging/completion/{program}.fish; complete -C '{line}'"
     found = run(need("fish"), "--no-config", "-c", script, HOME=str(home))
     assert found.stderr == ""
     return {offer.partition("\t")[0] for offer in found.stdout.splitlines()}
@@ -186,6 +234,9 @@ def fish_offers(line: str, home: Path) -> set[str]:
         ("msmtp --dsn-return ", {"off", "headers", "full"}),
         ("msmtp -a ", {"home", "work"}),
         ("msmtp --exit", {"--exit-codes"}),
+        ("msmtpd --lmtp=", {"--lmtp=on", "--lmtp=off"}),
+        ("msmtpd --sandbox ", {"require", "try", "off"}),
+        ("msmtpd --max-s", {"--max-sessions", "--max-sessions-per-source", "--max-size"}),
     ],
 )
 def test_fish_offers_options_words_and_accounts(line: str, offered: set[str], home: Path) -> None:
@@ -208,6 +259,19 @@ def test_zsh_gets_a_specification_of_every_option(home: Path) -> None:
     assert {line for line in found.stdout.splitlines() if line.startswith("account:")} == {
         "account:home",
         "account:work",
+    }
+
+
+def test_zsh_gets_a_specification_of_every_option_of_the_daemon() -> None:
+    script = f"_arguments() {{ print -rl -- $@ }}\nsource {TOP}/packaging/completion/_msmtpd"
+    found = run(need("zsh"), "-f", "-c", script)
+    assert found.stderr == ""
+    heads = [line.partition("[")[0] for line in found.stdout.splitlines() if "[" in line]
+    assert {re.sub(r"[-+=]+$", "", head.lstrip("*")) for head in heads} == {
+        f"--{row.long}" for row in daemon_options.OPTIONS
+    }
+    assert {head.strip("*=-") for head in heads if head[0] == "*"} == {
+        row.long for row in daemon_options.OPTIONS if row.repeats
     }
 
 
@@ -272,3 +336,14 @@ def test_the_reference_holds_every_row() -> None:
             assert f"`{row.command}" in text or f"`--{row.long}" in text
         elif row.section != "compatibility":
             assert re.search(rf"^### {re.escape(row.name)}( ⊕)?$", text, re.MULTILINE), row
+
+
+# -- docs/msmtpd-options.md
+
+
+def test_the_reference_of_the_daemon_holds_every_row() -> None:
+    text = MADE["docs/msmtpd-options.md"]
+    for row in daemon_options.OPTIONS:
+        mark = " ⊕" if row.note == OWN else ""
+        assert f"\n### --{row.long}{mark}\n" in text
+        assert text.count(f"`{row.command} ") + text.count(f"`{row.command}`") or not row.command

@@ -130,7 +130,21 @@ def test_the_environment_and_the_current_folder_lend_it_no_module(installed, tmp
         (tmp_path / name).write_text("raise SystemExit('taken in')\n")
     monkeypatch.chdir(tmp_path)
     environment = {"PYTHONPATH": str(tmp_path), "PYTHONHOME": str(tmp_path), "PYTHONSTARTUP": str(tmp_path / "os.py")}
-    assert run(installed, "--version", environment=environment).returncode == 0
+    for program in ("msmtp", "msmtpd"):
+        assert run(installed, "--version", environment=environment, name=program).returncode == 0
+
+
+@pytest.mark.parametrize("program", ["msmtp", "msmtpd"])
+def test_both_programs_say_what_they_are(installed, program):
+    done = run(installed, "--version", name=program)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"{program} version ")
+
+
+def test_a_failure_of_the_server_is_its_exit_code(installed):
+    done = run(installed, "--port=abc", name="msmtpd")
+    assert done.returncode == 64
+    assert done.stderr.startswith("msmtpd: invalid argument abc for --port\n")
 
 
 @pytest.mark.parametrize("group", ["start", "send", "tls", "auth"])
@@ -180,4 +194,7 @@ def test_it_can_be_staged_for_a_package(tmp_path):
     assert str(tmp_path) not in launcher
     assert "/opt/mail/share/msmtp" in launcher
     assert launcher.startswith(f"#!{PYTHON} -IS\n")
+    daemon = (tmp_path / "opt/mail/bin/msmtpd").read_text()
+    assert daemon.startswith(f"#!{PYTHON} -I\n")
+    assert 'sys.path.insert(0, "/opt/mail/share/msmtp")' in daemon
     assert str(tmp_path).encode() not in bundles(tmp_path / "opt/mail")["start"].read_bytes()

@@ -134,8 +134,8 @@ def parse(argv: Sequence[str], folder: str = "", *, activated: bool | None = Non
     """Read the command line, the program's name first, and the file of options that it names.
 
     ``folder`` is where names of files start from that do not start from the root: the current one.  ``activated`` None:
-    $LISTEN_PID tells (sd_listen_fds(3)).  Raises UsageFailure for what is wrong on the command line, ConfigFailure for what is wrong in
-    the file, InsecureFileFailure if somebody else can change it, FileFailure if it cannot be read.
+    $LISTEN_PID tells (sd_listen_fds(3)).  Raises UsageFailure for what is wrong on the command line, ConfigFailure for
+    what is wrong in the file, InsecureFileFailure if somebody else can change it, FileFailure if it cannot be read.
     """
     settings = Settings(argv, folder or _current_folder())
     settings.activated = _is_activated() if activated is None else activated

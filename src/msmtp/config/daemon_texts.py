@@ -73,7 +73,7 @@ TEXTS: dict[str, Text] = {
         "path[,mode=perms][,group=name][,user=name]",
         "listen at a socket of the file system",
         "Listen at a unix domain socket. May be repeated. Its permissions (octal) and its owners can be given behind "
-        "the name, as in `--socket=/run/msmtpd/smtp,mode=0660,group=mail`; then exactly these can send. A socket that "
+        "the name; then exactly these can send:\n\n    --socket=/run/msmtpd/smtp,mode=0660,group=mail\n\nA socket that "
         "was left behind by an msmtpd that is gone is replaced, one that somebody listens at is not. Who is at the "
         "other end is known for sure: the Received header names the user.",
     ),
