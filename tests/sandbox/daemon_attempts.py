@@ -43,12 +43,14 @@ WORKER, AUTH, TLS = "worker", "auth", "tls"
 LONELY = (WORKER, AUTH, TLS)
 SUPERVISOR = ("supervisor", "supervisor-running")
 DELIVERY = ("delivery", "delivery-offline")
-EVERY = (*LONELY, *SUPERVISOR, *DELIVERY)
+TLS_PARENT = "tls-parent"
+EVERY = (*LONELY, TLS_PARENT, *SUPERVISOR, *DELIVERY)
 
 LIMITS = {
     WORKER: {"descriptors": 64, "file": 1 << 20},
     AUTH: {"descriptors": 64},
     TLS: {"descriptors": 64, "seconds": 60},
+    TLS_PARENT: {"descriptors": 64},
     "supervisor": {"descriptors": 200},
     "delivery": {"descriptors": 200, "processes": 2000},
     "delivery-offline": {"descriptors": 200, "processes": 2000},
@@ -74,11 +76,18 @@ PATHS = {
 PATHS["delivery-offline"] = PATHS["delivery"]
 
 REFUSED = ("EACCES", "EPERM", "ENOSYS", "ENOTTY", KILLED)
+SHELL_KILLED = f"done {int(signal.SIGSYS)}"  # what system(3) says of a shell that never was
 
 NEEDED_HERE = {
     WORKER: ("take a descriptor",),
     AUTH: ("take a descriptor", "pass a descriptor on", "send a datagram elsewhere by sendmsg"),
     TLS: (),
+    # of its own: children, and what they need on their way
+    TLS_PARENT: (
+        *("take a descriptor", "fork", "vfork", "clone", "a filter of its own", "Landlock once more"),
+        *("the call setuid", "the call setgid", "the call setresuid", "the call setresgid", "the call setgroups"),
+        *("the call capset", "the call unshare", "set a limit of the parent", "raise a limit of its own"),
+    ),
     # of its own: channels, files that are only open, children, timers; what its children need on their way
     "supervisor": (
         *("take a descriptor", "pass a descriptor on", "a pair of sockets", "accept from a held listener"),
@@ -139,7 +148,7 @@ for _name, (_attempt, _expected, _roles) in base.FORBIDDEN.items():
             for role in EVERY
             if (_name in OF_DELIVERY if NEEDED_HERE[role] is None else _name not in NEEDED_HERE[role])
         ]
-        FORBIDDEN[_name] = (_attempt, (*_expected, *REFUSED), _mine)
+        FORBIDDEN[_name] = (_attempt, (*_expected, *REFUSED, *[SHELL_KILLED] * (_name == "start a shell")), _mine)
 
 
 def forbidden(name, *expected, roles=EVERY):
@@ -866,14 +875,17 @@ def _():
         file.write("x")
 
 
-@needed("send children into their own roles", roles=SUPERVISOR)
+@needed("send children into their own roles", roles=(*SUPERVISOR, TLS_PARENT))
 def _():
-    inner = {name: sandbox.prepare(name, limits=LIMITS[name]) for name in LONELY}
+    names = (TLS,) if ROLE == TLS_PARENT else LONELY
+    inner = {name: sandbox.prepare(name, limits=LIMITS[name]) for name in names}
+    ways = {name: os.pipe() for name in names}
     yield
     for name, prepared in inner.items():
-        reads, writes = os.pipe()
+        reads, writes = ways[name]
         child = os.fork()
         if not child:
+            os.closerange(1000, 1 << 20)  # nothing tries one by one
             os.write(writes, prepared.enter().line().encode())
             os._exit(0)
         os.close(writes)

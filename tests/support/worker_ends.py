@@ -189,13 +189,16 @@ class Ends:
     def __init__(
         self, made=None, flags=0, *, control=-1, tcp=False, delivery=None, auth=None, swap=None, peer=b"192.0.2.1"
     ):
+        """``swap``: gives the descriptors of SWAPPED for a copy of the connection; it closes the copy."""
         self.made, self.flags, self.peer = made or settings(), flags, peer
         self.client, self.connection = tcp_pair() if tcp else socket.socketpair()
         self.client.settimeout(20)
         self.control = -1
         if control < 0:
             control, self.control = pair()
-        self.supervisor = Supervisor(control, swap)
+        self.copy = os.dup(self.connection.fileno()) if swap else -1
+        self.supervisor = Supervisor(control, swap and self.swap)
+        self.swapping = swap
         theirs, door = pair()
         self.delivery = Delivery(theirs, **(delivery or {}))
         self.auth = None
@@ -206,6 +209,10 @@ class Ends:
         self.door = door
         self.termination = None
         self.lines = b""
+
+    def swap(self):
+        copy, self.copy = self.copy, -1
+        return self.swapping(copy)
 
     def connect(self):
         """Hand the connection to the worker that waits."""
@@ -261,6 +268,8 @@ def serving(made=None, flags=0, **how):
         yield ends
     finally:
         ends.client.close()
+        if ends.copy >= 0:
+            os.close(ends.copy)
         thread.join(20)
         assert not thread.is_alive()
         ends.running._control.close()

@@ -140,6 +140,13 @@ SECURED = Request(
     25, "SECURED", "tls", "worker", (_octets("version", 32), _octets("cipher", 64), _number("bits")), 0,
     "once, when the handshake is complete", "plain text may flow",
 )  # fmt: skip
+NOT_SECURED = Request(
+    27, "NOT_SECURED", "tls", "worker", (_octets("reason", 128),), 0, "instead of SECURED", "the handshake failed: why",
+)  # fmt: skip
+CLOSED = Request(
+    28, "CLOSED", "tls", "worker", (), 0, "after SECURED",
+    "the client said that it ends TLS; without this, the end of the plain text is a cut that somebody made",
+)  # fmt: skip
 ENDED = Request(
     26, "ENDED", "worker", "supervisor", (_octets("reason", 64), _number("mails"), _number("errors")), 0,
     "once, last", "how the session ended",

@@ -22,8 +22,10 @@ from time import monotonic
 
 from msmtp import sandbox
 from msmtp.config.daemon_settings import Settings
+from msmtp.daemon import requests
 from msmtp.daemon.channel import Channel, Message, pair
 from msmtp.daemon.handover import Handover, packed
+from msmtp.daemon.proxy_header import HEAD, BadHeader, parse, remaining
 from msmtp.daemon.requests import (
     AUTH_ACCEPTED,
     AUTH_CANCEL,
@@ -39,8 +41,11 @@ from msmtp.daemon.requests import (
     LINE,
     LOCAL_TRANSFER,
     NAME,
+    NOT_SECURED,
     NOT_SWAPPED,
     NOTE,
+    PEER,
+    PROXIED,
     RESULT,
     SECURE_PATH,
     SECURED,
@@ -48,6 +53,7 @@ from msmtp.daemon.requests import (
     STRESSED,
     SWAP,
     SWAPPED,
+    TLS_FIRST,
     UTF8,
     WITH_AUTH,
     WITH_TLS,
@@ -92,6 +98,7 @@ LINGER, LINGER_OCTETS = 1.0, 1 << 18  # how long, and over how much, a client is
 
 _FILE_ROOM = 1 << 20  # octets that delivery may write at the head of the file, and more than enough
 _COMMANDS_END = 30  # seconds for delivery to end a command that has used up its time
+_PROXY_HEADER = 5  # seconds for a proxy to say who connected; it has that to say before the client says anything
 _SWAPPING = 10  # seconds for the supervisor to hand a connection over
 _HANDSHAKE = 60  # seconds for a TLS handshake
 
@@ -188,6 +195,7 @@ class Session:
         "_mailing",
         "_out",
         "_patience",
+        "_peer",
         "_plain",
         "_report",
         "_settings",
@@ -216,12 +224,15 @@ class Session:
         self._patience = Patience(settings, stressed=bool(self._flags & STRESSED))
         self._begun = self._turn = monotonic()
         self._login_until = self._begun + self._patience.login
+        self._peer: tuple[bytes, int] | None = None
         self._auth: Channel | None = None
         self._handover: Handover | None = None
         if self._flags & WITH_AUTH:
             self._auth = Channel(door)
         else:
             self._open_handover(door)
+        if self._flags & PROXIED:
+            self._peer = (message.octets("address"), message.number("port"))  # until the proxy names another
         self._exchange = False
         self._tls = b""
         self._tls_channel: Channel | None = None
@@ -245,6 +256,26 @@ class Session:
         self._handover = Handover(
             door, max_hops=self._settings.max_hops, seconds=self._settings.command_timeout + _COMMANDS_END
         )
+        if self._peer:
+            self._handover.tell(PEER, *self._peer)
+
+    def _read_proxy_header(self) -> None:
+        """Learn who the client is from the proxy in front, and tell both brokers."""
+        until = monotonic() + _PROXY_HEADER
+        try:
+            head = self._wire.exactly(HEAD, until)
+            proxied = parse(head, self._wire.exactly(remaining(head), until))
+        except (BadHeader, Late) as fault:
+            self._report.note(f"closed: {str(fault) or 'no PROXY protocol header in time'}")
+            raise Over("no PROXY protocol header") from None
+        if proxied:
+            self._peer = (proxied.address, proxied.port)
+            self._report.note(f"for {proxied.address.decode()} port {proxied.port}, says the proxy")
+        assert self._peer is not None  # PROXIED has one
+        if self._auth:
+            self._tell_auth(PEER, *self._peer)
+        elif self._handover:
+            self._handover.tell(PEER, *self._peer)
 
     def _offers(self) -> tuple[bytes, ...]:
         """The lines of the reply to EHLO."""
@@ -303,6 +334,10 @@ class Session:
 
     def _converse(self) -> None:
         smtp = self._smtp
+        if self._flags & PROXIED:
+            self._read_proxy_header()
+        if self._flags & TLS_FIRST:
+            self._begin_with_tls()
         self._say(smtp.greet())
         while smtp.state != CLOSED:
             self._flush()
@@ -314,10 +349,22 @@ class Session:
                 self._on_event(event)
                 self._turn = monotonic()
             if not data:
-                raise Over("cut off in a mail" if self._mailing else "closed by the client")
+                raise Over(self._ending())
         self._flush()
         if self.reason != "quit":
             self._wire.linger(monotonic() + LINGER, LINGER_OCTETS)
+
+    def _ending(self) -> str:
+        """Why there is nothing more to read."""
+        if self._mailing:
+            return "cut off in a mail"
+        if self._tls_channel:
+            try:
+                await_message(self._tls_channel, monotonic())
+                self._tls_channel.receive((requests.CLOSED,))
+            except (ChannelFailure, Late):
+                return "cut off"
+        return "closed by the client"
 
     def _receive(self) -> bytes:
         """Take what the client says next, by when it has to."""
@@ -466,9 +513,12 @@ class Session:
     def _cancel(self) -> None:
         """Tell auth that the exchange is over, as the client gave up, or said what is no response."""
         self._exchange = False
+        self._tell_auth(AUTH_CANCEL)
+
+    def _tell_auth(self, request: Request, *values: object) -> None:
         if self._auth:
             try:
-                self._auth.send(AUTH_CANCEL)
+                self._auth.send(request, *values)
             except ChannelFailure:
                 self._hang_up_on_auth()
 
@@ -558,6 +608,11 @@ class Session:
 
     # TLS.
 
+    def _begin_with_tls(self) -> None:
+        if not self._swap():
+            raise Over("no TLS process")
+        self._secure()
+
     def _on_starttls(self, reply: Reply) -> Reply:
         if self._smtp.authenticated:
             return self._error(REPLIES["out of order"])
@@ -589,9 +644,12 @@ class Session:
         self._plain = -1
         try:
             await_message(self._tls_channel, monotonic() + _HANDSHAKE)
-            message = self._tls_channel.receive((SECURED,))
+            message = self._tls_channel.receive((SECURED, NOT_SECURED))
         except (ChannelFailure, Late):
-            raise Over("TLS handshake failed") from None
+            raise Over("no TLS process") from None
+        if message.name == NOT_SECURED.name:
+            self._report.note(f"TLS handshake failed: {shown(message.octets('reason'), 128)}")
+            raise Over("TLS handshake failed")
         self._tls = message.octets("version") + b" " + message.octets("cipher")
         self._report.note(f"TLS: {shown(self._tls, 128)}")
         self._smtp.tls = True

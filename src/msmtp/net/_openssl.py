@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         verify_flags: int
         options: int
         minimum_version: int
+        num_tickets: int
         maximum_version: int
         keylog_filename: str | None
 
@@ -96,7 +97,7 @@ VERIFY_PARTIAL_CHAIN = 0x80000
 # Of a Python that its distributor did not build to use OpenSSL's own suites; it leaves out what old servers need.
 _PYTHONS_OWN_SUITES = getattr(_library, "_DEFAULT_CIPHERS", "").startswith("@SECLEVEL")
 
-_PROTOCOL_TLS_CLIENT = 16
+_PROTOCOL_TLS_CLIENT, _PROTOCOL_TLS_SERVER = 16, 17
 _CONTENT_HANDSHAKE = 22
 
 
@@ -125,6 +126,28 @@ def new_session(context: Context, incoming: MemoryBIO, outgoing: MemoryBIO, host
     # As octets: a str would pass through Python's IDNA codec, whose file is out of reach by now.
     name = host.encode("ascii") or None
     return context.wrap_bio(incoming, outgoing, False, name)  # type: ignore[attr-defined,no-any-return]
+
+
+def new_server_context() -> Context:
+    """A server's context: TLS 1.2 and newer, no client certificates, no renegotiation.
+
+    No session is resumed: each is served by a process of its own, and a ticket's key would outlive them all.
+    """
+    if PRIVATE:
+        context: Context = _library._SSLContext(_PROTOCOL_TLS_SERVER)  # noqa: SLF001
+    else:
+        context = _library.SSLContext(_library.PROTOCOL_TLS_SERVER)
+    context.minimum_version = TLS1_2
+    context.options |= OP_NO_RENEGOTIATION | OP_NO_TICKET
+    context.num_tickets = 0
+    return context
+
+
+def new_server_session(context: Context, incoming: MemoryBIO, outgoing: MemoryBIO) -> Session:
+    """One server over two memory buffers."""
+    if PRIVATE:
+        return context._wrap_bio(incoming, outgoing, True, None)  # type: ignore[attr-defined,no-any-return]  # noqa: SLF001
+    return context.wrap_bio(incoming, outgoing, True)  # type: ignore[attr-defined,no-any-return]
 
 
 def shutdown(session: Session) -> None:

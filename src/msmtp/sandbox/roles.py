@@ -255,6 +255,14 @@ ROLES = _by_name(
         parent_death_signal=_SIGTERM,
     ),
     Role(
+        "tls-parent",
+        "holds the certificate's key, and forks a process for each session that speaks TLS",
+        filter="tls-parent",
+        limits=(("core", 0), ("descriptors", None), ("memory", _MEMORY)),
+        capabilities=(),
+        parent_death_signal=_SIGTERM,
+    ),
+    Role(
         "tls",
         "speaks TLS with one client and plain text with its worker: holds the connection, the key, a channel",
         filter="tls",

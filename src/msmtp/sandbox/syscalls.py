@@ -401,10 +401,11 @@ SUPERVISING = Group(
     ALLOW,
     "inherited listeners, channels for its children, the children themselves",
     "accept accept4 sendmsg recvmsg setsockopt dup dup2 dup3 pipe pipe2 eventfd eventfd2 memfd_create fcntl fcntl64",
+    "close_range",
     Call("socketpair", Condition(0, AF_UNIX), note="channels"),
     "epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait signalfd signalfd4",
     "timerfd_create timerfd_settime timerfd_settime64 timerfd_gettime timerfd_gettime64",
-    "fork vfork",
+    "fork vfork close_range",
     Call("clone", Condition(0, 0, CLONE_THREAD), otherwise=EPERM, note="processes, no threads"),
     "pidfd_open pidfd_send_signal kill tkill tgkill setsid setpgid set_tid_address",
 )
@@ -427,6 +428,14 @@ CONFINING = Group(
         "what it is and becomes",
     ),
     Call("prctl", Condition(0, PR_SET_DUMPABLE), Condition(1, 0), note="not dumpable"),
+)
+
+FORKING = Group(
+    "forking",
+    ALLOW,
+    "a process for each session, which closes what is not its own",
+    "fork vfork set_tid_address wait4 waitpid waitid close_range",
+    Call("clone", Condition(0, 0, CLONE_THREAD), otherwise=EPERM, note="processes, no threads"),
 )
 
 RUNNING = Group(
@@ -506,6 +515,7 @@ FILTERS = {
     "worker": Filter(SESSION, TAKING, *_ALONE, NO_CONNECTIONS, otherwise=KILL),
     "delivery": Filter(MACHINERY, OPAQUE, otherwise=ALLOW),
     "delivery-offline": Filter(MACHINERY, OPAQUE, OFFLINE, otherwise=ALLOW),
+    "tls-parent": Filter(SESSION, TAKING, FORKING, CONFINING, *_ALONE, NO_CONNECTIONS, otherwise=KILL),
     "tls": Filter(SESSION, *_ALONE, NO_CONNECTIONS, otherwise=KILL),
 }
 """The filters by the name that a role gives; each is committed once an architecture."""
