@@ -44,9 +44,10 @@ If there is nothing in it that a shell has to understand, it is run directly. Ot
 recipients as `"$@"`; the envelope-from address then becomes part of what the shell reads, and one with other signs than
 letters, digits and `.@_+/=-` is refused (553).
 
-The command runs as the user of msmtpd, in a process group of its own, with an environment that is described below, and
-with no other file open than standard input, output and error. What it prints never gets to the client, but for the last
-line if it fails. After `--command-timeout`, or when the daemon has to end, all that it has started is ended with it.
+The command runs as the user of msmtpd (see `--user`), in a process group of its own, with an environment that is
+described below, and with no other file open than standard input, output and error. What it prints never gets to the
+client, but for the last line if it fails. After `--command-timeout`, or when the daemon has to end, all that it has
+started is ended with it.
 
 Its exit code decides what the client is told:
 
@@ -78,9 +79,12 @@ other clients, use `--tls-cert`.
 Without `--auth` everybody who can connect can send mail in your name, and 127.0.0.1 can be connected to by all users of
 the machine. A `--socket` with permissions is the other way to let in only some.
 
-Passwords are fetched at the start and whenever the options are read again. What msmtpd keeps of them is good for
-checking one, not for using it elsewhere. After a wrong password, the answers to the same source are held back, by up to
-five seconds. Nobody is ever locked out, and others do not notice.
+Passwords are fetched at the start and whenever the options are read again, by a process that then ends. What is kept is
+good for checking a password, not for using it elsewhere. A command or a credential may also give just that, in place of
+the password: a line such as `SCRAM-SHA-256$4096:salt$stored:server`, as some databases have it.
+
+After a wrong password, the next answers to the same source (an address, an IPv6 network of 64 bits, or a user of this
+machine) are held back by a few seconds, and those to others for a minute by one second. Nobody is ever locked out.
 """
 
 PROTOCOL = """
@@ -158,8 +162,8 @@ passwords, for large mails, for the status socket.
 """
 
 FILES = """
-- `$CREDENTIALS_DIRECTORY`/auth: the password of `--auth`, or a file there with the user's name. systemd puts it there
-(`LoadCredential=`, `SetCredentialEncrypted=`).
+- `$CREDENTIALS_DIRECTORY`/_user_: the password of this user of `--auth`; if there is only one user without a command,
+`$CREDENTIALS_DIRECTORY`/auth is as good. systemd makes them (`LoadCredential=`, `SetCredentialEncrypted=`).
 - /var/tmp, or `$STATE_DIRECTORY`: where mails of more than 1 MiB are while they come in, without a name.
 - /run/msmtpd/status, `$RUNTIME_DIRECTORY`/status, or `$XDG_RUNTIME_DIR`/msmtpd-_port_.status: the status socket.
 """

@@ -115,10 +115,10 @@ TEXTS: dict[str, Text] = {
         "user[,passwordeval]",
         "require authentication as this user",
         "Take mail only from clients that authenticate, as this user. May be repeated for several users. The password "
-        "is what the command `passwordeval` prints as its first line, or without a command it comes from the first of "
-        "these that has it: the service manager's credentials, see FILES; the keyring, where it is looked for under "
-        "the host `localhost`, the service `smtp` and this user; the terminal, if msmtpd is started from one. It is "
-        "fetched once, at the start. Wrong passwords make the answers to that client slow for a while.",
+        "is what the command `passwordeval` prints as its first line. Without a command it comes from the first of "
+        "these that has it: the credentials of the service manager, see FILES; the keyring, where it is looked for "
+        "under the host `localhost`, the service `smtp` and this user; the terminal, if msmtpd is started from one. "
+        "See AUTHENTICATION.",
     ),
     "--tls-cert": Text(
         "file",
@@ -238,14 +238,15 @@ TEXTS: dict[str, Text] = {
         "user[:group]",
         "run as this user",
         "Started as root: give that up for this user once the sockets are open. The processes that deliver mail, check "
-        "passwords and talk to clients then have no more rights than this user has. Without it, the user `msmtpd` if "
-        "there is one; without either, msmtpd does not run as root.",
+        "passwords and talk to clients then have no more rights than this user has. Without it they become the users "
+        "that a package makes for them, each its own: msmtpd, msmtpd-w, msmtpd-auth, msmtpd-send, msmtpd-tls and "
+        "msmtpd-dns. Without these either, msmtpd does not start as root.",
     ),
     "--status-socket": Text(
         "(off|path)",
         "answer --status at this socket",
-        "The socket at which a running msmtpd answers `--status`; `off`: none. Without it, it is the file status in "
-        "`$RUNTIME_DIRECTORY`; without that /run/msmtpd/status for root, and else "
+        "The socket at which a running msmtpd answers `--status` to its own user and group; `off`: none. Without it, "
+        "it is the file status in `$RUNTIME_DIRECTORY`; without that /run/msmtpd/status for root, and else "
         "`$XDG_RUNTIME_DIR`/msmtpd-_port_.status.",
     ),
     "--workers-ahead": Text(
