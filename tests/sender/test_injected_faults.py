@@ -18,6 +18,7 @@ DOUBT = "the server may have taken the mail all the same"
 PATIENCE = 5.0  # seconds; half of the timeout of the account
 LINE = b"0123456789abcdef" * 55 + b"\n"
 BIG = b"Subject: big\n\n" + LINE * (2 * 1024 * 1024 // len(LINE))  # goes into an unnamed file and comes back out of it
+READS = len(BIG) // 65536  # that many it takes at least; more if the pipe is not always full
 
 # The mail (small and over TLS, or big and not), the call (and how it begins), the error, whether all later calls of that name fail, too, at
 # how many places it is tried, and the exit codes that may come of it: 0 where msmtp has another way, or needs the call
@@ -81,7 +82,10 @@ def logged(done: Faulty) -> bool:
 
 @pytest.mark.parametrize(("which", "call", "error", "how_long", "most", "codes"), TABLE)
 def test_a_call_that_fails(tmp_path, undisturbed, which, call, error, how_long, most, codes):
-    numbers = spread(places(undisturbed[which].trace, call), most)
+    numbers = places(undisturbed[which].trace, call)
+    if call == "read(0":
+        numbers = numbers[:READS]
+    numbers = spread(numbers, most)
     call = call.partition("(")[0]
     injected = 0
     for number in numbers:
