@@ -237,7 +237,10 @@ class Ends:
         reply = []
         while not reply or reply[-1][3:4] == "-":
             while b"\n" not in self.lines:
-                data = self.client.recv(65536)
+                try:
+                    data = self.client.recv(65536)
+                except ConnectionResetError:  # it was closed with octets unread
+                    data = b""
                 if not data:
                     return "".join(reply) + self.lines.decode() or "(end)"
                 self.lines += data
@@ -258,9 +261,9 @@ class Ends:
 
 
 @contextmanager
-def serving(made=None, flags=0, **how):
+def serving(made=None, flags=0, *, ends=None, **how):
     """A session in a thread of its own; at the end the client closes, and the session is waited for."""
-    ends = Ends(made, flags, **how)
+    ends = ends or Ends(made, flags, **how)
     ends.running = ends.session()
     thread = threading.Thread(target=ends.running.serve, daemon=True)
     thread.start()

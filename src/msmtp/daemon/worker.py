@@ -452,9 +452,9 @@ class Session:
         if event.fatal:
             self.errors += 1
             self.reason = "protocol error"
-        elif self._smtp.transaction and event.line[:4].upper() == b"RCPT":
+        elif event.error and self._smtp.transaction and event.line[:4].upper() == b"RCPT":
             reply = self._bad_recipient(reply)
-        elif event.error:
+        elif event.error:  # and not only more than there is
             reply = self._error(reply)
         self._answer(reply)
 
