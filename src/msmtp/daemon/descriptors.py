@@ -8,9 +8,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_HIGHEST = 1 << 20  # close_range(2) takes it as it is; nothing is tried one by one
-
-
 def keep_only(kept: Iterable[int]) -> None:
     """Close all descriptors but these and standard input, output and error."""
     start = 3
@@ -18,7 +15,7 @@ def keep_only(kept: Iterable[int]) -> None:
         if descriptor >= start:
             os.closerange(start, descriptor)
             start = descriptor + 1
-    os.closerange(start, _HIGHEST)
+    os.closerange(start, max(start, os.sysconf("SC_OPEN_MAX")))  # by close_range(2), or else one by one
 
 
 def point_standard_ones_at_nothing() -> None:

@@ -47,7 +47,7 @@ class Slots:
 
 def _semaphore(number: int):  # type: ignore[no-untyped-def]  # noqa: ANN202 - one of two classes of the same methods
     try:
-        from _multiprocessing import SemLock
+        from _multiprocessing import SemLock  # type: ignore[import-not-found]  # typeshed has no stub of it
     except ImportError:  # another Python may name it otherwise
         from multiprocessing import BoundedSemaphore
 

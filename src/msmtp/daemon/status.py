@@ -63,18 +63,13 @@ class Page:
 
     __slots__ = ("_lane", "_words")
 
-    def __init__(self) -> None:
-        size = LANES * len(COUNTERS) * _OCTETS
-        memory = mmap.mmap(-1, -(-size // mmap.PAGESIZE) * mmap.PAGESIZE)
-        self._words = memoryview(memory).cast("Q")
-        self._lane = 0
+    def __init__(self, words: memoryview[int] | None = None, lane: int = 0) -> None:
+        self._words = _new() if words is None else words
+        self._lane = lane
 
     def lane(self, generation: int) -> Page:
         """The same page, for the processes of a generation to count in."""
-        page = Page.__new__(Page)
-        page._words = self._words
-        page._lane = generation % LANES
-        return page
+        return Page(self._words, generation % LANES)
 
     def __getitem__(self, name: str) -> int:
         place = _PLACES[name]
@@ -101,3 +96,9 @@ class Page:
         """Names and values, in their order."""
         for name in _PLACES:
             yield name, self[name]
+
+
+def _new() -> memoryview[int]:
+    """Memory that is nobody's by name, shared with all children."""
+    size = LANES * len(COUNTERS) * _OCTETS
+    return memoryview(mmap.mmap(-1, -(-size // mmap.PAGESIZE) * mmap.PAGESIZE)).cast("Q")

@@ -1,0 +1,241 @@
+"""--inetd: one session on standard input and output, for inetd, systemd's Accept=yes, or a pair of pipes.
+
+There is no keeper and no supervisor of its own: the process that inetd started does their work for the one session, is
+broker of both kinds, and forks the one worker, which is as confined as ever.  What several sessions would share is not
+there: the memory of failed logins (so each answer to a wrong password is held back, as the C program does), a source's
+share of the slots.  How many sessions there may be at a time is inetd's to say, or MaxConnections=.
+
+Standard input and output are moved out of the way at once, so nothing that the delivery command prints can ever reach
+the client.  They may be two pipes; then a process of its own copies between them and the one socket that a worker has.
+"""
+
+from __future__ import annotations
+
+import _socket
+import select
+import signal
+import stat
+from time import monotonic_ns
+
+from msmtp import sandbox
+from msmtp.daemon import delivery, descriptors, events, listeners, peers, privileges, service, throttle, titles, worker
+from msmtp.daemon.channel import pair
+from msmtp.daemon.journal import open_journal
+from msmtp.daemon.listeners import Listener
+from msmtp.daemon.slots import Slots
+from msmtp.daemon.status import Page
+from msmtp.daemon.supervisor import Supervisor
+from msmtp.exits import EX_OK
+from msmtp.failures import ServiceFailure
+from msmtp.system import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from msmtp.config.daemon_settings import Settings
+    from msmtp.daemon.journal import Journal
+    from msmtp.daemon.privileges import Users
+
+_BLOCK = 65_536
+
+
+def serve(settings: Settings) -> int:
+    """Serve the session; give the exit code.  Raises Failure if that cannot be begun."""
+    connection = _connection()
+    users = privileges.users(settings)
+    service.Service()  # takes the variables out of the environment
+    journal = open_journal(settings, users.numbers())
+    settings.workers_ahead = 0
+    settings.max_sessions = max(2, settings.max_sessions)
+    titles.set_title("inetd")
+    verifiers = _verifiers(settings)
+    OneSession(settings, connection, journal, users, verifiers).run()
+    return EX_OK
+
+
+def _verifiers(settings: Settings) -> int:
+    if not settings.auth:
+        return -1
+    from msmtp.daemon import passwords
+
+    return passwords.verifiers(settings, may_ask=False)
+
+
+class OneSession(Supervisor):
+    """A supervisor of one session, and the brokers it needs, in one process."""
+
+    def __init__(
+        self, settings: Settings, connection: _socket.socket, journal: Journal, users: Users, verifiers: int
+    ) -> None:
+        self.far_end, keeper = pair()
+        super().__init__(
+            settings,
+            listeners=[],
+            keeper=keeper,
+            status=-1,
+            slots=Slots(settings.max_sessions),
+            page=Page(),
+            journal=journal,
+            users=users,
+        )
+        self.connection = connection
+        self.verifiers = verifiers
+        self.delivery: delivery.DeliveryBroker | None = None
+
+    def run(self) -> None:
+        """Serve the session, and the mails that it leaves behind."""
+        self.prepare()
+        self.loop.on_signals({signal.SIGTERM: self.stop, signal.SIGINT: self.stop, signal.SIGHUP: lambda: None})
+        kind = "unix" if self.connection.family == _socket.AF_UNIX else "inet"
+        self.begin(Listener(-1, "standard input", kind), self.connection)
+        if self.working:
+            self.loop.run()
+
+    def prepare(self) -> None:
+        """Fork the worker and what holds the key, then become what runs the command."""
+        settings = self.settings
+        self.watcher = peers.Watcher()
+        worker.warm(settings)
+        roles = []
+        if settings.sandbox != sandbox.OFF:
+            self.prepared = worker.prepare(settings)
+            roles = [delivery.prepare(settings), self.prepared]
+        if settings.sandbox == sandbox.REQUIRE:
+            sandbox.check(*roles)
+        first = self.fork()
+        if first is None:
+            raise ServiceFailure("the system gives no process for the session")
+        self.waiting.append(first)
+        tls = self.fork_tls() if settings.tls_cert else -1
+        if self.users.change:
+            privileges.drop(self.users.delivery)
+        if roles:
+            applied = roles[0].enter(settings.sandbox)
+            (events.confined if applied.complete else events.unconfined)(self.journal, applied.line())
+        self.begin_brokers()
+        if tls >= 0:
+            self.take_broker("tls", tls)
+
+    def fork_tls(self) -> int:
+        """Have a process hold the key; give the way to it."""
+        from msmtp.daemon import tls
+
+        context = tls.load(self.settings)
+        ours, theirs = pair()
+        if not os.fork():
+            try:
+                self.loop.close()
+                descriptors.keep_only({theirs, *self.journal.descriptors()})
+                if self.users.change:
+                    privileges.drop(self.users.tls)
+                tls.run([theirs], self.settings, context, self.journal)
+            except BaseException as error:  # noqa: BLE001 - nothing returns into the caller
+                events.unexpected(self.journal, "tls", error)
+            finally:
+                os._exit(0)  # noqa: SLF001 - public, whatever its name says
+        os.close(theirs)
+        return ours
+
+    def begin_brokers(self) -> None:
+        """Be broker of both kinds, in this process and its loop."""
+        self.delivery = delivery.DeliveryBroker(
+            self.loop, self.settings, self.journal, self.page, names_user=peers.user_name, ended=self.loop.stop
+        )
+        ours, theirs = pair()
+        self.delivery.control(theirs)
+        self.take_broker("delivery", ours)
+        if self.verifiers < 0:
+            return
+        from msmtp.daemon import auth, passwords
+
+        known, secret = passwords.read(self.verifiers)
+        memory = throttle.make()
+        memory.failed(b"inetd", monotonic_ns())  # nobody knows what other sessions have seen
+        broker = auth.AuthBroker(
+            self.loop, known, memory, self.journal, self.page, secret, proxies=self.settings.proxy_protocol
+        )
+        ours, theirs = pair()
+        broker.control(theirs)
+        self.take_broker("auth", ours)
+
+    def end_if_done(self) -> None:
+        """The session is over: end when its last mail is."""
+        if self.working or self.delivery is None:
+            return
+        for which in list(self.brokers):
+            self.lose_broker(which)
+        self.delivery.drain()
+
+    def fork_ahead(self) -> None:
+        """There is one session, and its worker is there."""
+
+    def end_session(self, child: object, status: int) -> None:
+        """It was the only one."""
+        super().end_session(child, status)  # type: ignore[arg-type]
+        self.draining = True
+
+
+# -- standard input and output
+
+
+def _connection() -> _socket.socket:
+    """The client: one socket, whatever standard input and output are; both lead nowhere afterwards."""
+    handed = listeners.connection()
+    if handed is not None:
+        descriptors.point_standard_ones_at_nothing()
+        return _socket.socket(fileno=handed)
+    reads, writes = (os.dup(number) for number in (0, 1))
+    same_as_errors = os.fstat(2).st_ino == os.fstat(0).st_ino and stat.S_ISSOCK(os.fstat(2).st_mode)
+    _lead_nowhere((0, 1, 2) if same_as_errors else (0, 1))
+    if stat.S_ISSOCK(os.fstat(reads).st_mode):
+        os.close(writes)
+        connection = _socket.socket(fileno=reads)
+        if connection.type != _socket.SOCK_STREAM or connection.getsockopt(_socket.SOL_SOCKET, _socket.SO_ACCEPTCONN):
+            raise ServiceFailure(
+                "standard input is not a connection", hint="inetd needs the words stream and nowait in its entry"
+            )
+        return connection
+    return _behind_pipes(reads, writes)
+
+
+def _lead_nowhere(numbers: tuple[int, ...]) -> None:
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for number in numbers:
+        os.dup2(nothing, number)
+    os.close(nothing)
+
+
+def _behind_pipes(reads: int, writes: int) -> _socket.socket:
+    """A socket whose other end a child connects with what the client holds."""
+    ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    if not os.fork():
+        try:
+            descriptors.keep_only({reads, writes, theirs.fileno()})
+            copy(reads, writes, theirs)
+        finally:
+            os._exit(0)  # noqa: SLF001 - public, whatever its name says
+    theirs.close()
+    os.close(reads)
+    os.close(writes)
+    return ours
+
+
+def copy(reads: int, writes: int, session: _socket.socket) -> None:
+    """Copy both ways until the session is over; the end of input is passed on, and what is said after it, too."""
+    poll = select.poll()
+    poll.register(reads, select.POLLIN)
+    poll.register(session.fileno(), select.POLLIN)
+    while True:
+        for ready, _ in poll.poll():
+            if ready == reads:
+                block = os.read(reads, _BLOCK)
+                if block:
+                    session.sendall(block)
+                    continue
+                poll.unregister(reads)
+                session.shutdown(_socket.SHUT_WR)
+                continue
+            block = session.recv(_BLOCK)
+            if not block:
+                return
+            while block:
+                block = block[os.write(writes, block) :]

@@ -1,0 +1,418 @@
+"""The keeper: the first process, which keeps the others.
+
+It opens what has to be opened before anybody gives up rights (listeners, log, status socket, the users' verifiers),
+forks the brokers and the supervisor, and starts each again that ends unasked.  It reads nothing that comes from
+outside: from the supervisor it takes READY and HUNG, from the page a time stamp, from the kernel signals and the ends
+of its children.  That is why it may stay as it is while all others confine themselves: a filter or a Landlock ruleset
+would pass to the delivery command, and could not be entered anew for ever by a supervisor that runs itself again.
+
+    SIGHUP            settings read again; a new generation of all processes; the old one ends with its last session
+    SIGTERM, SIGINT   sessions end (a mail under way is finished), then the brokers, then the keeper
+    a child's end     the same again, after a pause that doubles while it does not stay
+
+A generation is what one reading of the settings made.  Listeners, slots, page and the memory of failed logins stay from
+one to the next.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+
+from msmtp.daemon import events, privileges, service, throttle, titles
+from msmtp.daemon.channel import Channel, pair
+from msmtp.daemon.journal import complain, complain_of
+from msmtp.daemon.loop import Loop
+from msmtp.daemon.requests import BROKER, CONTROL, DRAIN, HUNG, READY
+from msmtp.daemon.slots import Slots
+from msmtp.daemon.status import Page
+from msmtp.exits import EX_OSERR
+from msmtp.failures import ChannelFailure, Failure, SystemFailure
+from msmtp.system import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import NoReturn
+
+    from msmtp.config.daemon_settings import Settings
+    from msmtp.daemon.journal import Journal
+    from msmtp.daemon.listeners import Listener
+    from msmtp.daemon.privileges import Users
+    from msmtp.daemon.service import Service
+
+PAUSES = (0.05, 60.0)  # seconds, first and last, before a child that ended is started again
+STEADY = 30.0  # seconds after which a child counts as running well
+READY_PATIENCE = 20.0  # seconds a generation may take until it is ready
+STOP_PATIENCE = 80.0  # seconds that stopping may take; the unit's TimeoutStopSec is above it
+ALIVE = 15_000  # milliseconds without news of the supervisor after which the watchdog is no longer told
+
+
+class Child:
+    """A process of the daemon.  ``channel``: the keeper's way to it."""
+
+    __slots__ = ("channel", "failures", "pid", "pidfd", "started", "which")
+
+    def __init__(self, which: str, pid: int, channel: Channel) -> None:
+        self.which = which
+        self.pid = pid
+        self.pidfd = os.pidfd_open(pid)
+        self.channel = channel
+        self.started = time.monotonic()
+        self.failures = 0
+
+
+class Generation:
+    """What one reading of the settings made.  ``children`` by what they are; ``ready``: the supervisor said so."""
+
+    __slots__ = ("children", "leaving", "number", "ready", "settings", "users", "verifiers")
+
+    def __init__(self, number: int, settings: Settings, users: Users, verifiers: int) -> None:
+        self.number = number
+        self.settings = settings
+        self.users = users
+        self.verifiers = verifiers
+        self.children: dict[str, Child] = {}
+        self.ready = False
+        self.leaving = False
+
+    @property
+    def brokers(self) -> list[str]:
+        """What runs beside the supervisor; in this order they are started."""
+        settings = self.settings
+        wanted = {"auth": settings.auth, "delivery": True, "tls": settings.tls_cert, "names": settings.peer_names}
+        return [which for which, yes in wanted.items() if yes]
+
+
+class Keeper:
+    """What the keeper knows; :meth:`run` is its life."""
+
+    def __init__(  # noqa: PLR0913 - all that main made, by name
+        self,
+        settings: Settings,
+        *,
+        reread: Callable[[], Settings],
+        listeners: list[Listener],
+        relisten: Callable[[Settings, Sequence[Listener]], list[Listener]],
+        status: Listener | None,
+        journal: Journal,
+        users: Users,
+        verifiers: int,
+        told: Callable[[], None],
+        manager: Service,
+    ) -> None:
+        self.reread = reread
+        self.relisten = relisten
+        self.listeners = listeners
+        self.status = status
+        self.journal = journal
+        self.told = told
+        self.manager = manager
+        self.page = Page()
+        self.page.set("started", int(time.time()))
+        self.page.set("slots", settings.max_sessions)
+        self.slots = Slots(settings.max_sessions)
+        self.throttle = self.remembered_throttle()
+        self.loop = Loop()
+        self.generation = Generation(1, settings, users, verifiers)
+        self.leaving: list[Generation] = []
+        self.coming: Generation | None = self.generation
+        self.stopping = False
+        self.exit_code = 0
+
+    def remembered_throttle(self) -> throttle.Throttle:
+        """The memory of failed logins, which systemd may have kept from before a restart."""
+        stored = service.stored("throttle")
+        memory = throttle.make() if stored is None else throttle.adopt(stored, time.monotonic_ns())
+        self.manager.keep("throttle", memory.descriptor)
+        return memory
+
+    # Its life.
+
+    def run(self) -> int:
+        """Serve until told to stop; give the exit code.  Raises Failure if the service cannot be started."""
+        self.loop.on_signals(
+            {
+                signal.SIGTERM: self.stop,
+                signal.SIGINT: self.stop,
+                signal.SIGHUP: self.reload,
+                signal.SIGCHLD: lambda: None,
+            }
+        )
+        titles.set_title("keeper")
+        self.start(self.generation)
+        self.loop.after(READY_PATIENCE, self.too_late)
+        self.loop.after(self.manager.interval, self.watchdog)
+        self.loop.run()
+        return self.exit_code
+
+    def start(self, generation: Generation) -> None:
+        """Start all processes of a generation."""
+        self.page.set("generation", generation.number)
+        for which in (*generation.brokers, "supervisor"):
+            self.start_child(generation, which)
+
+    def start_child(self, generation: Generation, which: str, failures: int = 0) -> None:
+        """Start one process, and make the ways between it and the others."""
+        ours, theirs = pair()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            os.close(ours)
+            os.close(theirs)
+            events.note(self.journal, 0, f"cannot make a process: {error.strerror}")
+            self.again_later(generation, which, failures + 1, EX_OSERR)
+            return
+        if not pid:
+            self.become(generation, which, theirs, ours)
+        os.close(theirs)
+        channel = Channel(ours)
+        channel.set_blocking(False)
+        child = Child(which, pid, channel)
+        child.failures = failures
+        generation.children[which] = child
+        self.loop.watch(child.pidfd, lambda _events: self.on_end(generation, child))
+        self.loop.watch(ours, lambda _events: self.on_child(generation, child))
+        if which == "supervisor":
+            for other in generation.brokers:
+                self.connect(generation, other)
+        else:
+            self.connect(generation, which)
+
+    def become(self, generation: Generation, which: str, theirs: int, ours: int) -> NoReturn:
+        """Be one of the others, in the child."""
+        status = 70
+        try:
+            os.close(ours)
+            self.loop.close()
+            from msmtp.daemon.roles import PROCESSES
+
+            PROCESSES[which](self, generation, theirs)
+            status = 0
+        except Failure as failure:
+            complain_of(failure, self.journal)
+            status = failure.exit_code
+        except BaseException as error:  # noqa: BLE001 - nothing returns into the keeper's loop
+            events.unexpected(self.journal, which, error)
+        finally:
+            os._exit(status)  # noqa: SLF001 - public, whatever its name says
+
+    def connect(self, generation: Generation, which: str) -> None:
+        """Make a way between the supervisor and a broker, if both are there."""
+        supervisor, broker = generation.children.get("supervisor"), generation.children.get(which)
+        if supervisor is None or broker is None:
+            return
+        one, other = pair()
+        try:
+            broker.channel.send(CONTROL, descriptors=(one,))
+            supervisor.channel.send(BROKER, which.encode(), descriptors=(other,))
+        except (ChannelFailure, BlockingIOError, OSError):
+            pass  # one of them has ended, or hangs; it is started again
+        finally:
+            os.close(one)
+            os.close(other)
+
+    # What the others do.
+
+    def on_child(self, generation: Generation, child: Child) -> None:
+        """READY and HUNG of the supervisor; brokers say nothing."""
+        try:
+            message = child.channel.receive((READY, HUNG) if child.which == "supervisor" else ())
+        except BlockingIOError:
+            return
+        except ChannelFailure:
+            self.loop.forget(child.channel.fileno())  # its end is told by the pidfd
+            return
+        if message.name == READY.name:
+            self.on_ready(generation)
+            return
+        hung = generation.children.get(message.octets("which").decode("ascii", "replace"))
+        if hung is not None and hung.which != "supervisor":
+            events.note(self.journal, 0, f"{hung.which} does not answer and is ended")
+            signal.pidfd_send_signal(hung.pidfd, signal.SIGKILL)
+
+    def on_ready(self, generation: Generation) -> None:
+        """A generation serves; the one before may go."""
+        if generation is not self.coming:
+            return
+        generation.ready = True
+        self.coming = None
+        if generation is self.generation:
+            self.told()
+            events.ready(self.journal)
+        else:
+            old, self.generation = self.generation, generation
+            self.let_go(old)
+            events.reloaded(self.journal)
+        self.manager.ready(f"{len(self.listeners)} listeners, {self.slots.number} slots")
+
+    def let_go(self, old: Generation) -> None:
+        """Have a generation end with its last session."""
+        old.leaving = True
+        self.leaving.append(old)
+        supervisor = old.children.get("supervisor")
+        if supervisor is None:
+            self.end_brokers(old)
+            return
+        try:
+            supervisor.channel.send(DRAIN)
+        except (ChannelFailure, BlockingIOError):
+            signal.pidfd_send_signal(supervisor.pidfd, signal.SIGTERM)
+
+    def end_brokers(self, generation: Generation) -> None:
+        """Have brokers end with their last session: nobody begins new ones."""
+        for which, child in generation.children.items():
+            if which != "supervisor" and child.channel.fileno() >= 0:
+                self.loop.forget(child.channel.fileno())
+                child.channel.close()
+
+    def on_end(self, generation: Generation, child: Child) -> None:
+        """A child has ended: start it again, unless it was meant to end."""
+        ended = os.waitid(os.P_PIDFD, child.pidfd, os.WEXITED | os.WNOHANG)
+        if ended is None:
+            return
+        status = ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
+        self.forget(child)
+        if generation.children.get(child.which) is child:
+            del generation.children[child.which]
+        if self.stopping or generation.leaving:
+            self.on_expected_end(generation, child)
+        elif generation is self.coming:
+            self.on_failed_start(generation, child, status)
+        else:
+            self.on_unexpected_end(generation, child, status)
+
+    def forget(self, child: Child) -> None:
+        """Hold nothing of a child any more."""
+        self.loop.forget(child.pidfd)
+        os.close(child.pidfd)
+        if child.channel.fileno() >= 0:
+            self.loop.forget(child.channel.fileno())
+            child.channel.close()
+
+    def on_expected_end(self, generation: Generation, child: Child) -> None:
+        """The supervisor first, then the brokers."""
+        if child.which == "supervisor":
+            self.end_brokers(generation)
+        if not generation.children and generation in self.leaving:
+            self.leaving.remove(generation)
+        if self.stopping:
+            self.end_if_done()
+
+    def on_failed_start(self, generation: Generation, child: Child, status: int) -> None:
+        """A generation that does not come up is given up; the old one, if there is one, serves on."""
+        self.coming = None
+        generation.leaving = True
+        for other in generation.children.values():
+            signal.pidfd_send_signal(other.pidfd, signal.SIGKILL)
+        reason = f"{child.which} {events.ending(status)}"
+        if generation is not self.generation:
+            self.leaving.append(generation)
+            events.reload_refused(self.journal, reason)
+            self.manager.ready()
+            return
+        self.exit_code = status if status > 0 else SystemFailure.exit_code
+        if status <= 0:
+            complain(f"cannot start: {reason}")
+        self.stopping = True
+        self.end_if_done()
+
+    def on_unexpected_end(self, generation: Generation, child: Child, status: int) -> None:
+        """Start it again, the sooner the longer it has run."""
+        self.page.add("broker_deaths")
+        failures = 0 if time.monotonic() - child.started > STEADY else child.failures
+        if child.which == "supervisor":
+            self.slots = Slots(self.slots.number)  # its workers end by themselves; who held which slot it alone knew
+        self.again_later(generation, child.which, failures + 1, status)
+
+    def again_later(self, generation: Generation, which: str, failures: int, status: int) -> None:
+        """Start a child again after a pause."""
+        first, last = PAUSES
+        pause = min(last, first * 2 ** (failures - 1))
+        events.broker_died(self.journal, which, events.ending(status), pause)
+        self.loop.after(pause, lambda: self.again(generation, which, failures))
+
+    def again(self, generation: Generation, which: str, failures: int) -> None:
+        """The pause is over."""
+        if not (self.stopping or generation.leaving or which in generation.children):
+            self.start_child(generation, which, failures)
+
+    def too_late(self) -> None:
+        """A generation that is not ready by now hangs."""
+        if self.coming is not None and not self.stopping:
+            for child in self.coming.children.values():
+                if child.which == "supervisor":
+                    signal.pidfd_send_signal(child.pidfd, signal.SIGKILL)
+
+    def watchdog(self) -> None:
+        """Tell the service manager that all is well, if it is; have the log looked after."""
+        age = time.monotonic() * 1000 - self.page.lane(self.generation.number).own("alive")
+        if age < ALIVE or self.coming is not None:
+            self.manager.alive(f"{self.page['active']} sessions, {self.page['delivered']} mails delivered")
+        self.journal.mend()
+        self.loop.after(self.manager.interval, self.watchdog)
+
+    # What is asked of it.
+
+    def reload(self) -> None:
+        """Read the settings again; if they are good, start a generation that has them."""
+        if self.stopping or self.coming is not None:
+            return
+        self.manager.reloading()
+        events.reloading(self.journal)
+        try:
+            settings = self.reread()
+            users = privileges.users(settings)
+            listeners = self.relisten(settings, self.listeners)
+            verifiers = self.fetch_verifiers(settings)
+        except Failure as failure:
+            events.reload_refused(self.journal, failure.message)
+            self.manager.ready()
+            return
+        self.listeners = listeners
+        if settings.max_sessions != self.slots.number:
+            self.slots = Slots(settings.max_sessions)
+            self.page.set("slots", settings.max_sessions)
+        self.coming = Generation(self.generation.number + 1, settings, users, verifiers)
+        self.start(self.coming)
+        self.loop.after(READY_PATIENCE, self.too_late)
+
+    def fetch_verifiers(self, settings: Settings) -> int:
+        """Fetch the passwords again, nobody being there to be asked; -1 if there are none.  Raises Failure."""
+        if not settings.auth:
+            return -1
+
+        return passwords.verifiers(settings, may_ask=False, patience=READY_PATIENCE)
+
+    def stop(self) -> None:
+        """End: sessions, then brokers, then this."""
+        if self.stopping:
+            return
+        self.stopping = True
+        self.manager.stopping()
+        events.stopping(self.journal)
+        for generation in self.everybody():
+            supervisor = generation.children.get("supervisor")
+            if supervisor is None:
+                self.end_brokers(generation)
+            else:
+                signal.pidfd_send_signal(supervisor.pidfd, signal.SIGTERM)
+        self.loop.after(STOP_PATIENCE, self.stop_now)
+        self.end_if_done()
+
+    def stop_now(self) -> None:
+        """End what has not ended by itself."""
+        for generation in self.everybody():
+            for child in generation.children.values():
+                signal.pidfd_send_signal(child.pidfd, signal.SIGKILL)
+
+    def everybody(self) -> list[Generation]:
+        """All generations that have processes."""
+        coming = [self.coming] if self.coming is not None and self.coming is not self.generation else []
+        return [*self.leaving, self.generation, *coming]
+
+    def end_if_done(self) -> None:
+        """Leave when the last child has ended."""
+        if not any(generation.children for generation in self.everybody()):
+            events.stopped(self.journal)
+            self.loop.stop()

@@ -1,0 +1,154 @@
+"""Which process is in which role, and what each is at its start: for the keeper, which forks them all.
+
+Each function is called in the child, with the descriptor of its end of the channel to the keeper.  It keeps what is its
+own, becomes its user, enters its role and runs until it is no longer needed.  What only one of them imports, it imports
+here, so that none pays for another.
+"""
+
+from __future__ import annotations
+
+from msmtp import sandbox
+from msmtp.daemon import descriptors, privileges, titles
+from msmtp.system import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from msmtp.config.daemon_settings import Settings
+    from msmtp.daemon.keeper import Generation, Keeper
+
+
+def be_auth(keeper: Keeper, generation: Generation, channel: int) -> None:
+    """Compare passwords."""
+    from msmtp.daemon import auth
+
+    kept = {channel, generation.verifiers, keeper.throttle.descriptor, *keeper.journal.descriptors()}
+    descriptors.keep_only(kept)
+    titles.set_title("auth")
+    prepared = auth.prepare(generation.settings)
+    privileges.drop(generation.users.auth)
+    auth.run(
+        [channel],
+        generation.settings,
+        keeper.journal,
+        keeper.page.lane(generation.number),
+        verifiers=generation.verifiers,
+        throttle=keeper.throttle,
+        prepared=prepared,
+    )
+
+
+def be_delivery(keeper: Keeper, generation: Generation, channel: int) -> None:
+    """Take mails, run commands."""
+    from msmtp.daemon import delivery, peers
+
+    descriptors.keep_only({channel, *keeper.journal.descriptors()})
+    titles.set_title("delivery")
+    peers.learn_users()
+    prepared = delivery.prepare(generation.settings)
+    change = generation.users.change
+    privileges.drop(generation.users.delivery)
+    if change:
+        _be_at_home(generation.users.delivery.uid)
+    delivery.run(
+        [channel],
+        generation.settings,
+        keeper.journal,
+        keeper.page.lane(generation.number),
+        prepared=prepared,
+        names_user=peers.user_name,
+    )
+
+
+def _be_at_home(uid: int) -> None:
+    """Have the environment say of the user what the user database says, as login(1) does: root's would mislead."""
+    import pwd
+
+    try:
+        entry = pwd.getpwuid(uid)
+    except KeyError:
+        return
+    for name, value in (
+        ("HOME", entry.pw_dir),
+        ("USER", entry.pw_name),
+        ("LOGNAME", entry.pw_name),
+        ("SHELL", entry.pw_shell),
+    ):
+        os.environ[name] = value
+        os.putenv(name, value)
+
+
+def be_tls(keeper: Keeper, generation: Generation, channel: int) -> None:
+    """Hold the key, speak TLS."""
+    from msmtp.daemon import tls
+
+    descriptors.keep_only({channel, *keeper.journal.descriptors()})
+    titles.set_title("tls")
+    context = tls.load(generation.settings)
+    privileges.drop(generation.users.tls)
+    tls.run([channel], generation.settings, context, keeper.journal)
+
+
+def be_names(keeper: Keeper, generation: Generation, channel: int) -> None:
+    """Look peers' names up."""
+    from msmtp.daemon import names
+
+    descriptors.keep_only({channel, *keeper.journal.descriptors()})
+    titles.set_title("names")
+    privileges.drop(generation.users.names)
+    names.run([channel], generation.settings, keeper.journal, keeper.page.lane(generation.number))
+
+
+def be_supervisor(keeper: Keeper, generation: Generation, channel: int) -> None:
+    """Accept connections, fork workers."""
+    from msmtp.daemon.supervisor import Supervisor
+
+    kept = {channel, *keeper.journal.descriptors(), *[listener.fd for listener in keeper.listeners]}
+    status = keeper.status.fd if keeper.status else -1
+    descriptors.keep_only({*kept, status})
+    titles.set_title("supervisor")
+    Supervisor(
+        generation.settings,
+        listeners=keeper.listeners,
+        keeper=channel,
+        status=status,
+        slots=keeper.slots,
+        page=keeper.page.lane(generation.number),
+        journal=keeper.journal,
+        users=generation.users,
+        first_session=keeper.page["sessions"],
+    ).run()
+
+
+PROCESSES: dict[str, Callable[[Keeper, Generation, int], None]] = {
+    "auth": be_auth,
+    "delivery": be_delivery,
+    "tls": be_tls,
+    "names": be_names,
+    "supervisor": be_supervisor,
+}
+
+
+def prepared(settings: Settings) -> list[sandbox.Prepared]:
+    """Every role that will be entered, to see whether this system has all that they need."""
+    from msmtp.daemon import delivery, worker
+
+    roles = [
+        sandbox.prepare("supervisor", limits={"descriptors": 256}),
+        worker.prepare(settings),
+        delivery.prepare(settings),
+    ]
+    if settings.auth:
+        from msmtp.daemon import auth
+
+        roles.append(auth.prepare(settings))
+    if settings.tls_cert:
+        from msmtp.daemon import tls
+
+        roles += tls.prepare()
+    if settings.peer_names:
+        from msmtp.daemon import names
+
+        roles.append(names.prepare(settings))
+    return roles
