@@ -28,6 +28,7 @@ def tls(more: str = "") -> str:
     return f"tls on\ntls_fingerprint {fingerprint()}\n{more}"
 
 
+LF = b"\n"
 AUTH = "auth plain\nuser joe\npassword secret\n"
 
 
@@ -338,6 +339,24 @@ def test_a_token_too_long_for_a_command_line_answers_the_challenge_instead(tmp_p
     assert run.code == 0, run.err
     assert server.sessions[0].user == b"joe"
     assert b"AUTH PLAIN\r\n" in server.sessions[0].transcript.client
+
+
+@pytest.mark.parametrize("polite", [{}, {"starttls": True}], ids=["plain", "tls"])
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r", b"\n.\n"])
+def test_a_long_mail_arrives_with_its_dots_and_line_ends_right(tmp_path, polite, end):
+    body = (b".\n..\nwords\r\n.words\rwords\n" * 20_000) + b"end" + end  # more than is held in memory
+    extensions = ("PIPELINING", "SIZE 10000000", "CHUNKING")
+    with ScriptedServer(Polite(extensions=extensions, **polite)) as server:
+        more = tls() if polite else ""
+        run = msmtp(tmp_path, account(server.port, more + "logfile_time_format none"), *TO, mail=b"A: b\n\n" + body)
+    assert (run.code, run.err) == (0, "")
+    (mail,) = server.sessions[0].mails
+    _, _, arrived = mail.data.partition(b"\r\n\r\n")
+    plain = body.removesuffix(b"\r").replace(b"\r\n", b"\n").replace(b"\r", b" ").removesuffix(b"\n") + b"\n"
+    assert arrived == plain.replace(b"\n", b"\r\n")
+    size = len(mail.data)
+    assert b" SIZE=%d" % size in server.sessions[0].transcript.client
+    assert f" mailsize={size - mail.data.count(LF)} " in run.log
 
 
 def test_a_reply_in_the_middle_of_a_large_mail_is_what_is_told(tmp_path):

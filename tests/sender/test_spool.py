@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from msmtp.failures import FileFailure, SpoolFailure
 from msmtp.sender import spool
+from msmtp.smtp.data import Stuffer
 
 
 def piped(octets: bytes) -> int:
@@ -20,6 +21,16 @@ def piped(octets: bytes) -> int:
     os.write(writing, octets)
     os.close(writing)
     return reading
+
+
+def as_sent(body: bytes) -> bytes:
+    """What DATA makes of a body, without the dot that ends it."""
+    stuffer = Stuffer()
+    return (stuffer.feed(body) + stuffer.end())[: -len(b".\r\n")]
+
+
+def measures(mail: spool.Mail) -> tuple[object, ...]:
+    return (mail.scan.has_8bit, mail.scan.size, mail.scan.log_size)
 
 
 def read_from(descriptor: int) -> spool.Mail:
@@ -61,13 +72,32 @@ def test_a_long_body_leaves_memory_and_comes_back_whole_and_twice(size):
         mails = [spool.read_mail(file.fileno()), spool.read_mail(reading)]
         writer.join()
         for mail in mails:
-            assert b"".join(mail.blocks()) == body
-            assert b"".join(mail.blocks()) == body
+            expected = as_sent(body) if mail.body.stored else body
+            assert b"".join(mail.blocks()) == expected
+            assert b"".join(mail.blocks()) == expected
             assert bool(mail.body.held) == (size <= spool.MEMORY)
+        assert [mail.body.stored for mail in mails] == [False, size > spool.MEMORY]
+        assert measures(mails[1]) == measures(mails[0])
         assert (mails[0].body.descriptor == file.fileno()) == (size > spool.MEMORY)
         os.close(reading)
         if mails[1].body.descriptor >= 0:
             os.close(mails[1].body.descriptor)
+
+
+@given(st.lists(st.sampled_from([b"\n", b"\r", b"\r\n", b".", b"a", b"\xc3\xa4", b"line\n"])), st.integers(1, 9))
+def test_what_is_stored_is_what_would_be_sent_wherever_blocks_and_memory_end(parts, size):
+    octets = b"".join(parts)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(spool, "BLOCK", size)
+        patch.setattr(spool, "MEMORY", 2)
+        patch.setattr(spool, "AGAIN", size)
+        mail = read_from(piped(b"A: b\n\n" + octets))
+    whole = read_from(piped(b"A: b\n\n" + octets))
+    assert mail.body.stored == (len(octets) > 2)
+    assert b"".join(mail.blocks()) == (as_sent(octets) if mail.body.stored else octets)
+    assert measures(mail) == measures(whole)
+    if mail.body.stored:
+        os.close(mail.body.descriptor)
 
 
 def test_a_file_that_shrinks_while_it_is_sent_is_noticed():

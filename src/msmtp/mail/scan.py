@@ -28,16 +28,18 @@ class Scan:
         self._crlf = 0
         self._last = b""  # octet before the block
 
-    def feed(self, block: bytes) -> None:
-        """Measure one block."""
+    def feed(self, block: bytes, lines: int | None = None) -> None:
+        """Measure one block.  ``lines``: how many LF are in it, if somebody has counted them and seen no CR."""
         if not block:
             return
         self.has_8bit = self.has_8bit or not block.isascii()
         self._octets += len(block)
-        # bytes.count looks at every octet; replace leaps from one to the next with memchr(3), in half the time
-        self._lf += len(block.replace(b"\n", b"\r\n")) - len(block)
-        if b"\r" in block or self._last == b"\r":
-            self._crlf += block.count(b"\r\n") + (self._last == b"\r" and block[:1] == b"\n")
+        if lines is None:
+            # bytes.count looks at every octet; replace leaps from one to the next with memchr(3), in half the time
+            lines = len(block.replace(b"\n", b"\r\n")) - len(block)
+            if b"\r" in block or self._last == b"\r":
+                self._crlf += block.count(b"\r\n") + (self._last == b"\r" and block[:1] == b"\n")
+        self._lf += lines
         self._last = block[-1:]
 
     @property

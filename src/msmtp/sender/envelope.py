@@ -47,9 +47,15 @@ class Letter:
         self.ascii = ascii_addresses([sender, *addressed])
 
     def content(self) -> Iterator[bytes]:
-        """The mail's octets in blocks, with the line ends it came with."""
+        """The mail's octets in blocks, with the line ends it came with; of a stored mail, its header."""
         yield self.header
-        yield from self.mail.blocks()
+        if not self.mail.body.stored:
+            yield from self.mail.blocks()
+
+    def stored(self) -> Iterator[bytes]:
+        """The octets of a stored mail's body, as DATA wants them."""
+        if self.mail.body.stored:
+            yield from self.mail.blocks()
 
 
 def wire_sender(account: Account) -> bytes:

@@ -120,7 +120,7 @@ class Sending:
                 extensions = session.extensions
                 addressed = envelope.envelope_for(self.letter, self.account, envid, extensions)
                 partial = self.account.partial_recipients
-                self.transfer = Transfer(session, addressed, self.letter.content, self.letter.log_size, partial=partial)
+                self.transfer = Transfer(session, addressed, self.letter, partial=partial)
                 delivery = self.transfer.run()
             except (UnsupportedFailure, UnsendableFailure):
                 session.leave()

@@ -5,7 +5,8 @@ slow writer must not hold a connection open; and a mail whose writer dies is the
 
 Why it costs no memory: the header is held (it is rewritten, and limited), the body is held up to MEMORY octets.  A
 longer body stays where it is if standard input is a file, and goes to an unnamed file (open(2), O_TMPFILE) if it is a
-pipe.
+pipe.  There it is stored as DATA wants it, line ends and dots done: they need not be looked at a second time, and what
+travels is only read back.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 from msmtp.failures import FileFailure, SpoolFailure
 from msmtp.mail.header import HeaderReader
 from msmtp.mail.scan import Scan
+from msmtp.smtp.data import Stuffer
 from msmtp.system import os
 
 TYPE_CHECKING = False
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 BLOCK = 65536  # octets a read or write
 MEMORY = 4 * BLOCK  # octets of body held in memory
+AGAIN = 31 * 4096  # octets a read of what was stored: large, but such as the C library reuses its memory for
 POLLIN = 1  # the select module is not worth its import here
 REGULAR = 0o100000  # S_IFREG: the stat module is not worth its import here
 FORMAT = 0o170000  # S_IFMT
@@ -40,37 +43,59 @@ class Mail:
         self.body = body
 
     def blocks(self) -> Iterator[bytes]:
-        """The body, in blocks of at most BLOCK octets; may be asked for again."""
+        """The body, in blocks; may be asked for again."""
         return self.body.blocks()
 
 
 class Body:
-    """Octets in memory, in a file of ours, or in the file that standard input is."""
+    """Octets in memory, in a file of ours, or in the file that standard input is.
 
-    __slots__ = ("descriptor", "held", "origin", "size")
+    ``size``: how many; in a file of ours they are as DATA wants them (``stored``), else as they came.
+    """
+
+    __slots__ = ("_stuffer", "descriptor", "held", "origin", "size")
 
     def __init__(self) -> None:
         self.held: list[bytes] = []
         self.descriptor = -1
         self.origin = 0  # where in the file the body begins
         self.size = 0
+        self._stuffer: Stuffer | None = None
 
-    def append(self, block: bytes) -> None:
-        """Keep a block.  Raises SpoolFailure if there is no room for it."""
-        self.size += len(block)
-        if self.descriptor >= 0:
-            store(self.descriptor, block)
-            return
+    @property
+    def stored(self) -> bool:
+        """Whether it is in a file of ours."""
+        return self._stuffer is not None
+
+    def append(self, block: bytes) -> int | None:
+        """Keep a block; how many LF are in it, if that is known and no CR is.  SpoolFailure: no room for it."""
+        if self._stuffer is not None:
+            self.store(self._stuffer.feed(block))
+            return self._stuffer.lines
         self.held.append(block)
+        self.size += len(block)
         if self.size > MEMORY:
             self.spill()
+        return None
 
     def spill(self) -> None:
         """Move what is held from memory to an unnamed file."""
         self.descriptor = unnamed_file()
+        self._stuffer = Stuffer()
+        self.size = 0
         for block in self.held:
-            store(self.descriptor, block)
+            self.store(self._stuffer.feed(block))
         self.held = []
+
+    def store(self, octets: bytes) -> None:
+        """Add to the unnamed file."""
+        store(self.descriptor, octets)
+        self.size += len(octets)
+
+    def close(self) -> None:
+        """Say that all has come: the last line of what is stored is ended."""
+        if self._stuffer is not None:
+            self.store(self._stuffer.end_line())
 
     def blocks(self) -> Iterator[bytes]:
         """All octets in order.  Raises FileFailure if the file cannot be read back whole."""
@@ -78,9 +103,10 @@ class Body:
             yield from self.held
             return
         offset, end = self.origin, self.origin + self.size
+        size = AGAIN if self.stored else BLOCK
         while offset < end:
             try:
-                block = os.pread(self.descriptor, min(BLOCK, end - offset), offset)
+                block = os.pread(self.descriptor, min(size, end - offset), offset)
             except OSError as error:
                 raise FileFailure(f"cannot read the mail: {error.strerror}") from error
             if not block:
@@ -105,26 +131,29 @@ def read_mail(descriptor: int) -> Mail:
             fields += reader.feed(block)
             block = reader.rest if reader.done else b""
         if block:
-            scan.feed(block)
-            keep(body, block, descriptor, start)
+            scan.feed(block, keep(body, block, descriptor, start))
     if not reader.done:
         fields += reader.close()
         if reader.rest:
             scan.feed(reader.rest)
             body.append(reader.rest)
+    body.close()
     return Mail(fields, reader.separator, scan, body)
 
 
-def keep(body: Body, block: bytes, descriptor: int, start: int) -> None:
-    """Hold a block of the body; leave it where it is if it is in a file and there is much of it."""
+def keep(body: Body, block: bytes, descriptor: int, start: int) -> int | None:
+    """Hold a block of the body; leave it where it is if it is in a file and there is much of it.
+
+    The result is that of Body.append().
+    """
     if start < 0 or body.size + len(block) <= MEMORY:
-        body.append(block)
-        return
+        return body.append(block)
     if body.descriptor < 0:
         body.origin = os.lseek(descriptor, 0, os.SEEK_CUR) - len(block) - body.size
         body.descriptor = descriptor
         body.held = []
     body.size += len(block)
+    return None
 
 
 def read_block(descriptor: int) -> bytes:

@@ -24,9 +24,10 @@ from msmtp.smtp.commands import Data, Mail, Rcpt
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterator
 
     from msmtp.failures import Failure
+    from msmtp.sender.envelope import Letter
     from msmtp.sender.session import Session
     from msmtp.smtp.client import ReplyReceived
     from msmtp.smtp.commands import Command
@@ -84,26 +85,16 @@ class Envelope:
 class Transfer:
     """The transfer of one mail.
 
-    ``content`` gives the mail's octets in blocks, with any line ends, each time it is called.  ``partial``: send to the
-    others when some recipients are refused.  ``given`` is True from the moment the server may take the mail for sent to
-    the one when it says that it does not.
+    ``letter``: the mail.  ``partial``: send to the others when some recipients are refused.  ``given`` is True from the
+    moment the server may take the mail for sent to the one when it says that it does not.
     """
 
-    __slots__ = ("content", "envelope", "given", "logged_size", "partial", "refused", "session")
+    __slots__ = ("envelope", "given", "letter", "partial", "refused", "session")
 
-    def __init__(
-        self,
-        session: Session,
-        envelope: Envelope,
-        content: Callable[[], Iterable[bytes]],
-        logged_size: int,
-        *,
-        partial: bool,
-    ) -> None:
+    def __init__(self, session: Session, envelope: Envelope, letter: Letter, *, partial: bool) -> None:
         self.session = session
         self.envelope = envelope
-        self.content = content
-        self.logged_size = logged_size
+        self.letter = letter
         self.partial = partial
         self.refused: list[Refusal] = []
         self.given = False
@@ -136,7 +127,7 @@ class Transfer:
         """MAIL, RCPT and the mail in one write."""
         connection = self.session.connection
         octets = [connection.send(command) for command in self.envelope_commands()]
-        chunk = connection.bdat(b"".join(self.content()), last=True)
+        chunk = connection.bdat(b"".join(self.letter.content()), last=True)
         self.given = True
         self.session.write(b"".join(octets) + chunk)
         events = self.session.read_all()
@@ -205,12 +196,15 @@ class Transfer:
         connection = self.session.connection
         gathered: list[bytes] = []
         size = 0
-        for block in self.content():
+        for block in self.letter.content():
             gathered.append(connection.data(block))
             size += len(block)
             if size >= AHEAD:
                 yield b"".join(gathered)
                 gathered, size = [], 0
+        for block in self.letter.stored():
+            yield b"".join([*gathered, block])
+            gathered = []
         if gathered:
             yield b"".join(gathered)
 
@@ -238,7 +232,7 @@ class Transfer:
         if last.severity != SUCCESS:
             self.given = False
             raise refusal("mail data", last)
-        return Delivery(self.logged_size, last, self.refused)
+        return Delivery(self.letter.log_size, last, self.refused)
 
     def finish_each(self, replies: dict[bytes, Reply], last: Reply) -> Delivery:
         """One reply for each recipient that RCPT accepted; a 421 stands for those it left without one."""
@@ -247,7 +241,7 @@ class Transfer:
             reply = replies.get(recipient, last)
             if recipient not in refused and reply.severity != SUCCESS:
                 self.refused.append(Refusal(recipient, refusal("lmtp", reply, text(recipient))))
-        return Delivery(self.logged_size, None, self.refused)
+        return Delivery(self.letter.log_size, None, self.refused)
 
 
 def decisive(refused: list[Refusal], *, partial: bool) -> Failure:
