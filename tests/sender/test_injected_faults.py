@@ -31,7 +31,7 @@ TABLE = [
     ("small", "read", "EIO", "once", 12, {0, 66, 71, 74}),
     ("small", "openat", "EMFILE", "once", 6, {0, 71}),
     ("small", "openat", "ENOMEM", "and on", 12, {0, 71}),
-    ("small", "mmap", "ENOMEM", "once", 3, {0}),
+    ("small", "mmap", "ENOMEM", "once", 3, {0, 71}),
     ("small", "mmap", "ENOMEM", "and on", 5, {0, 71}),
     ("small", "write", "ENOSPC", "once", 1, {0}),
     ("big", "write", "ENOSPC", "once", 4, {0, 75}),

@@ -167,6 +167,13 @@ class Gone(Exception):  # noqa: N818 - an event, not an error
     """The client has closed its side."""
 
 
+class Closing(ssl.SSLSocket):
+    """A socket that closes itself: Python forgets one of a client that has reset the connection before the handshake."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
 class Session:
     """One connection, as the behaviour sees it."""
 
@@ -317,10 +324,8 @@ class Session:
         """Take the client's TLS handshake. What the client sent in clear behind STARTTLS stays to be read: a test's matter."""
         self.flush()
         self.socket.settimeout(self.server.patience)
-        try:
-            self.socket.getpeername()  # of a client that has reset the connection, Python 3.11 forgets to close a socket
-        except OSError:
-            raise Gone from None
+        if isinstance(self.server.tls, ssl.SSLContext):
+            self.server.tls.sslsocket_class = Closing
         self.tls = self.server.tls.wrap_socket(self.socket, server_side=True, suppress_ragged_eofs=True)
         self.socket = self.tls
         self.transcript.handshakes += 1
