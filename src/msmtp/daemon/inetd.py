@@ -22,6 +22,7 @@ from msmtp.daemon import delivery, descriptors, events, listeners, peers, privil
 from msmtp.daemon.channel import pair
 from msmtp.daemon.journal import open_journal
 from msmtp.daemon.listeners import Listener
+from msmtp.daemon.requests import SCRIPTED
 from msmtp.daemon.slots import Slots
 from msmtp.daemon.status import Page
 from msmtp.daemon.supervisor import Supervisor
@@ -33,6 +34,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from msmtp.config.daemon_settings import Settings
     from msmtp.daemon.journal import Journal
+    from msmtp.daemon.peers import Peer
     from msmtp.daemon.privileges import Users
 
 _BLOCK = 65_536
@@ -40,7 +42,7 @@ _BLOCK = 65_536
 
 def serve(settings: Settings) -> int:
     """Serve the session; give the exit code.  Raises Failure if that cannot be begun."""
-    connection = _connection()
+    connection, scripted = _connection()
     users = privileges.users(settings)
     service.Service()  # takes the variables out of the environment
     journal = open_journal(settings, users.numbers())
@@ -48,7 +50,9 @@ def serve(settings: Settings) -> int:
     settings.max_sessions = max(2, settings.max_sessions)
     titles.set_title("inetd")
     verifiers = _verifiers(settings)
-    OneSession(settings, connection, journal, users, verifiers).run()
+    session = OneSession(settings, connection, journal, users, verifiers)
+    session.scripted = scripted
+    session.run()
     return EX_OK
 
 
@@ -80,6 +84,7 @@ class OneSession(Supervisor):
         self.connection = connection
         self.verifiers = verifiers
         self.delivery: delivery.DeliveryBroker | None = None
+        self.scripted = False
 
     def run(self) -> None:
         """Serve the session, and the mails that it leaves behind."""
@@ -135,6 +140,10 @@ class OneSession(Supervisor):
         os.close(theirs)
         return ours
 
+    def flags(self, listener: Listener, peer: Peer) -> int:
+        """What is to be known of a connection; behind pipes, the client need not wait for replies."""
+        return super().flags(listener, peer) | (SCRIPTED if self.scripted else 0)
+
     def begin_brokers(self) -> None:
         """Be broker of both kinds, in this process and its loop."""
         self.delivery = delivery.DeliveryBroker(
@@ -177,12 +186,15 @@ class OneSession(Supervisor):
 # -- standard input and output
 
 
-def _connection() -> _socket.socket:
-    """The client: one socket, whatever standard input and output are; both lead nowhere afterwards."""
+def _connection() -> tuple[_socket.socket, bool]:
+    """The client: one socket, whatever standard input and output are; both lead nowhere afterwards.
+
+    With it, whether nobody else can write into it: behind pipes.
+    """
     handed = listeners.connection()
     if handed is not None:
         descriptors.point_standard_ones_at_nothing()
-        return _socket.socket(fileno=handed)
+        return _socket.socket(fileno=handed), False
     reads, writes = (os.dup(number) for number in (0, 1))
     same_as_errors = os.fstat(2).st_ino == os.fstat(0).st_ino and stat.S_ISSOCK(os.fstat(2).st_mode)
     _lead_nowhere((0, 1, 2) if same_as_errors else (0, 1))
@@ -193,8 +205,8 @@ def _connection() -> _socket.socket:
             raise ServiceFailure(
                 "standard input is not a connection", hint="inetd needs the words stream and nowait in its entry"
             )
-        return connection
-    return _behind_pipes(reads, writes)
+        return connection, False
+    return _behind_pipes(reads, writes), True
 
 
 def _lead_nowhere(numbers: tuple[int, ...]) -> None:

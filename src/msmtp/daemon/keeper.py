@@ -382,6 +382,8 @@ class Keeper:
         if not settings.auth:
             return -1
 
+        from msmtp.daemon import passwords
+
         return passwords.verifiers(settings, may_ask=False, patience=READY_PATIENCE)
 
     def stop(self) -> None:

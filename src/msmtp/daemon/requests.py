@@ -31,6 +31,7 @@ TLS_FIRST = 4  # TLS from the first octet
 WITH_AUTH = 8  # the second descriptor leads to auth, not to delivery
 SECURE_PATH = 16  # nobody can listen: a unix socket, or this machine talking to itself
 WITH_TLS = 32  # there is a TLS process to hand the connection to
+SCRIPTED = 64  # a pipe, into which nobody else can write: the client need not wait for replies
 
 # Bits of ENVELOPE's ``protocol``: what the word behind "with" is made of (RFC 3848, RFC 6531, 4.3).
 EXTENDED, SECURED_BY_TLS, AUTHENTICATED, UTF8, LOCAL_TRANSFER = 1, 2, 4, 8, 16

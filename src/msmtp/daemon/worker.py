@@ -46,6 +46,7 @@ from msmtp.daemon.requests import (
     NOTE,
     PEER,
     PROXIED,
+    SCRIPTED,
     RESULT,
     SECURE_PATH,
     SECURED,
@@ -248,6 +249,7 @@ class Session:
             limits=Limits(message=settings.max_size, recipients=settings.max_recipients),
             strict=settings.strict,
             lf=True,
+            scripted=bool(self._flags & SCRIPTED),
         )
         self.reason = ""
         self.mails = self.errors = self.commands = self.bad_recipients = 0
