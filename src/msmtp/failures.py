@@ -243,6 +243,10 @@ class ListenerFailure(Failure, exit_code=EX_UNAVAILABLE):
     """There is no listening on an address: it is taken, or not this machine's, or not permitted."""
 
 
+class RunningFailure(Failure, exit_code=EX_UNAVAILABLE):
+    """A daemon with this pidfile runs already."""
+
+
 class ServiceFailure(Failure, exit_code=EX_CONFIG):
     """The service manager, or inetd, did not hand over what the daemon was told to expect."""
 
