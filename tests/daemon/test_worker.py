@@ -768,3 +768,10 @@ def test_nothing_that_a_client_says_is_a_fault(said, lines, end):
             while ends.client.recv(65536):
                 pass
     assert ends.supervisor.ended[0] != "fault", ends.supervisor.notes
+
+
+def test_a_client_that_does_not_wait_for_the_answer_to_its_quit_has_quit():
+    with greeted() as ends:
+        ends.client.sendall(b"QUIT\r\n")
+        ends.client.close()
+    assert ends.supervisor.ended[0] == "quit"

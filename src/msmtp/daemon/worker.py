@@ -46,8 +46,8 @@ from msmtp.daemon.requests import (
     NOTE,
     PEER,
     PROXIED,
-    SCRIPTED,
     RESULT,
+    SCRIPTED,
     SECURE_PATH,
     SECURED,
     SECURED_BY_TLS,
@@ -300,7 +300,8 @@ class Session:
         except Late:
             self._leave("timeout", "timeout")
         except Gone as broken:
-            self._leave(f"connection lost: {broken}")
+            # Many a client does not wait for what is said to its QUIT.
+            self._leave(self.reason if self.reason == "quit" else f"connection lost: {broken}")
         except Terminated:
             self._leave("shutting down", "shutting down")
         except MemoryError:
@@ -379,7 +380,7 @@ class Session:
             return self._wire.receive(until, content=self._smtp.awaits_content)
         arrived = self._wire.received - self._content_start
         deserved = self._content_since + patience.grace + arrived / patience.rate
-        return self._wire.receive(min(until, monotonic() + patience.block, deserved), content=True)
+        return self._wire.receive(min(until, monotonic() + patience.block, deserved), content=True, likely=arrived > 0)
 
     def _say(self, data: bytes) -> None:
         """Have octets written before the next ones are read: the replies to a group of commands leave together."""
