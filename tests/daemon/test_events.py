@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 import os
+from pathlib import Path
 
 import pytest
 
 from msmtp.daemon import events
 from msmtp.daemon.journal import ERROR, INFO, NOTICE, WARNING
+
+TOP = Path(__file__).resolve().parents[2]
 
 
 class Recorder:
@@ -114,3 +118,13 @@ def test_an_unknown_exception_tells_its_place_and_none_of_its_words():
     (first, second) = [text for _, _, text, _ in journal.records]
     assert first.startswith("process auth: ValueError at test_events.py:")
     assert second.startswith("process auth: FileNotFoundError (No such file or directory) at test_events.py:")
+
+
+def test_the_documentation_is_of_these_events():
+    path = TOP / "scripts" / "generate" / "events.py"
+    spec = importlib.util.spec_from_file_location("generate_events", path)
+    made = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+    text = made.generate()
+    assert all(f"| {name} |" in text for name in CASES)
+    assert (TOP / made.TARGET).read_text() == text, "run scripts/generate-all"

@@ -177,6 +177,27 @@ def test_nothing_that_is_wrong_with_a_record_is_raised(tmp_path):
         journal.write(INFO, "note", "text")
 
 
+def test_a_file_that_was_rotated_is_opened_anew(tmp_path):
+    path = tmp_path / "log"
+    with opened(path) as journal:
+        journal.write(INFO, "note", "old")
+        path.rename(tmp_path / "log.1")
+        journal.write(INFO, "note", "still old")
+        journal.reopen(logging_to(str(path)))
+        journal.write(INFO, "note", "new")
+        with pytest.raises(ConfigFailure):
+            journal.reopen(logging_to(str(tmp_path)))
+        journal.write(INFO, "note", "as it was")
+        journal.reopen(logging_to("none"))
+        assert journal.descriptors() == ()
+        journal.write(INFO, "note", "nowhere")
+    texts = [
+        [LINE.fullmatch(each + b"\n")[3] for each in file.read_bytes().splitlines()]
+        for file in (tmp_path / "log.1", path)
+    ]
+    assert texts == [[b"old", b"still old"], [b"new", b"as it was"]]
+
+
 # -- row 74: what stands where the file should
 
 

@@ -70,7 +70,7 @@ manager.stopping()
     assert said == [
         "READY=1\nSTATUS=2 listeners",
         "STATUS=3 sessions MAINPID=1",
-        "READY=1",
+        "READY=1\nSTATUS=3 sessions MAINPID=1",
         "MAINPID=77",
         "STOPPING=1\nSTATUS=stopping",
     ]

@@ -77,6 +77,16 @@ class Journal:
             self._socket.close()
         self.kind, self._descriptor, self._socket = "none", -1, None
 
+    def reopen(self, settings: Settings, users: Collection[int] = ()) -> None:
+        """Open what the settings name now (a file that was rotated, too); for the keeper, before a new generation.
+
+        Raises ConfigFailure as :func:`open_journal`; then all is as it was.
+        """
+        other = open_journal(settings, users)
+        self.close()
+        self.kind, self.path = other.kind, other.path
+        self._descriptor, self._socket = other._descriptor, other._socket  # noqa: SLF001 - of this class
+
     def write(self, priority: int, event: str, text: str, **fields: object) -> None:
         """Write one record.  ``fields``, str, bytes or numbers, go along where records have fields (systemd's journal).
 

@@ -118,8 +118,8 @@ class Service:
             self.interval = min(INTERVAL, int(microseconds) / 2e6) if self.watched else INTERVAL
 
     def ready(self, status: str = "") -> None:
-        """Clients are served; after a reload too."""
-        self._tell("READY=1", status)
+        """Clients are served; after a reload too, with the status there was before if none is given."""
+        self._tell("READY=1", status or self._status)
 
     def alive(self, status: str = "") -> None:
         """A sign of life for the watchdog, and what is being done for whoever asks systemd."""
@@ -128,7 +128,8 @@ class Service:
 
     def reloading(self) -> None:
         """The settings are being read again; ready() ends it."""
-        self._tell(f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}", "reloading")
+        now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        self._tell(f"RELOADING=1\nMONOTONIC_USEC={now}\nSTATUS=reloading", "")
 
     def stopping(self, status: str = "stopping") -> None:
         """The end has begun."""
