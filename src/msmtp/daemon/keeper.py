@@ -23,7 +23,7 @@ from msmtp.daemon import events, privileges, service, throttle, titles
 from msmtp.daemon.channel import Channel, pair
 from msmtp.daemon.journal import complain, complain_of
 from msmtp.daemon.loop import Loop
-from msmtp.daemon.requests import BROKER, CONTROL, DRAIN, HUNG, READY
+from msmtp.daemon.requests import BROKER, CONTROL, DRAIN, HUNG, READY, TO_DELIVERY
 from msmtp.daemon.slots import Slots
 from msmtp.daemon.status import Page
 from msmtp.exits import EX_OSERR
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from msmtp.daemon.journal import Journal
     from msmtp.daemon.listeners import Listener
     from msmtp.daemon.privileges import Users
+    from msmtp.daemon.requests import Request
     from msmtp.daemon.service import Service
 
 PAUSES = (0.05, 60.0)  # seconds, first and last, before a child that ended is started again
@@ -173,11 +174,10 @@ class Keeper:
         generation.children[which] = child
         self.loop.watch(child.pidfd, lambda _events: self.on_end(generation, child))
         self.loop.watch(ours, lambda _events: self.on_child(generation, child))
-        if which == "supervisor":
-            for other in generation.brokers:
-                self.connect(generation, other)
-        else:
-            self.connect(generation, which)
+        for other in generation.brokers if which == "supervisor" else [which]:
+            self.connect(generation, other)
+        if which in {"names", "delivery"}:
+            self.connect_names(generation)
 
     def become(self, generation: Generation, which: str, theirs: int, ours: int) -> NoReturn:
         """Be one of the others, in the child."""
@@ -202,15 +202,25 @@ class Keeper:
         supervisor, broker = generation.children.get("supervisor"), generation.children.get(which)
         if supervisor is None or broker is None:
             return
-        one, other = pair()
+        self.join(supervisor, BROKER, (which.encode(),), broker, CONTROL)
+
+    def join(self, one: Child, request: Request, values: tuple[bytes, ...], other: Child, its_request: Request) -> None:
+        """Give each of two processes an end of a channel, by these requests."""
+        ends = pair()
         try:
-            broker.channel.send(CONTROL, descriptors=(one,))
-            supervisor.channel.send(BROKER, which.encode(), descriptors=(other,))
-        except (ChannelFailure, BlockingIOError, OSError):
+            other.channel.send(its_request, descriptors=(ends[0],))
+            one.channel.send(request, *values, descriptors=(ends[1],))
+        except (ChannelFailure, OSError):
             pass  # one of them has ended, or hangs; it is started again
         finally:
-            os.close(one)
-            os.close(other)
+            for end in ends:
+                os.close(end)
+
+    def connect_names(self, generation: Generation) -> None:
+        """Make a way for names to be told to delivery, if both are there."""
+        names, broker = generation.children.get("names"), generation.children.get("delivery")
+        if names is not None and broker is not None:
+            self.join(names, TO_DELIVERY, (), broker, CONTROL)
 
     # What the others do.
 
@@ -365,6 +375,7 @@ class Keeper:
             users = privileges.users(settings)
             listeners = self.relisten(settings, self.listeners)
             verifiers = self.fetch_verifiers(settings)
+            self.journal.reopen(settings, users.numbers())
         except Failure as failure:
             events.reload_refused(self.journal, failure.message)
             self.manager.ready()
