@@ -64,7 +64,7 @@ def raised(kind: type[Failure], number: int, *, between: bool = False) -> Failur
 @pytest.mark.parametrize("between", [False, True])
 @pytest.mark.parametrize("kind", [FileFailure, TlsFileFailure])
 def test_a_file_that_a_machine_without_memory_or_descriptors_cannot_read_may_be_read_later(kind, between):
-    for number in (errno.ENOMEM, errno.EMFILE, errno.ENFILE):
+    for number in (errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN):
         failure = raised(kind, number, between=between)
         assert (failure.code, failure.temporary) == (71, True)
         assert failure.upstream_exit == kind.exit_code

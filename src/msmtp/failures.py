@@ -8,13 +8,14 @@ said, line by line.
 Whether a failure is temporary follows from its exit code (:data:`msmtp.exits.EXITS`); what the server said follows its
 reply's first digit: 4 is temporary, 5 is not (RFC 5321, 4.2.1).
 
-A machine that is short of memory or descriptors for a moment can make any file look bad.  So a failure that would be
-for good, but came of such an error, is temporary (EX_OSERR) whatever its class: no mail goes back to its author for it.
+A machine that is short of memory, descriptors or processes for a moment can make any file or command look bad.  So a
+failure that would be for good, but came of such an error, is temporary (EX_OSERR) whatever its class: no mail goes back
+to its author for it.
 """
 
 from __future__ import annotations
 
-from errno import EMFILE, ENFILE, ENOMEM
+from errno import EAGAIN, EMFILE, ENFILE, ENOMEM
 
 from msmtp.exits import (
     BY_CODE,
@@ -32,7 +33,7 @@ from msmtp.exits import (
     EX_USAGE,
 )
 
-SHORTAGES = (ENOMEM, EMFILE, ENFILE)
+SHORTAGES = (ENOMEM, EMFILE, ENFILE, EAGAIN)  # EAGAIN: of processes
 
 _MOST_CAUSES = 10  # causes may stand in a circle
 

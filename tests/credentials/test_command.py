@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -70,6 +71,16 @@ def test_a_machine_without_a_shell(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SHELL", "/nonexistent/sh")
     with pytest.raises(ConfigFailure, match="No such file or directory"):
         run("echo x")
+
+
+def test_a_machine_without_processes_is_no_wrong_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_more(*_arguments: object, **_more: object) -> int:
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(os, "posix_spawn", no_more)
+    with pytest.raises(ConfigFailure, match="Resource temporarily unavailable") as caught:
+        run("echo secret")
+    assert (caught.value.code, caught.value.temporary) == (71, True)
 
 
 def test_standard_input_is_not_the_mail() -> None:
