@@ -6,7 +6,9 @@ between machines and are not shown.  Flights are counted by a server that holds 
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import itertools
 import subprocess
 from pathlib import Path
 
@@ -37,6 +39,14 @@ def mail(folder: Path, size: int) -> Path:
     """A mail of about ``size`` octets."""
     file = folder / f"mail.{size}"
     file.write_bytes(b"Subject: hello\n\n" + LINE * (size // len(LINE)))
+    return file
+
+
+def attachment(folder: Path, size: int) -> Path:
+    """A mail of about ``size`` octets, most of them base64, as those are that have many."""
+    file = folder / f"attachment.{size}"
+    body = base64.encodebytes(bytes(range(256)) * (size // 256))[:size]
+    file.write_bytes(b"Subject: hello\nContent-Transfer-Encoding: base64\n\n" + body)
     return file
 
 
@@ -97,10 +107,11 @@ def large_mails(installed: Installed, rounds: int) -> Iterator[tuple[str, list[F
     with sink("plain", certificates.localhost()) as port:  # smtp-sink reads slower than all three of them write
         programs = installed.senders(Way("plain", port))
         little = measure(programs, mail(folder, 1 << 10), 1)[OURS].peak
-        for piped in (False, True):
-            runs = measure(programs, mail(folder, 10 * MIB), rounds, piped=piped)
+        kinds = (("10 MiB", mail(folder, 10 * MIB)), ("10 MiB of base64", attachment(folder, 10 * MIB)))
+        for (name, large), piped in itertools.product(kinds, (False, True)):
+            runs = measure(programs, large, rounds, piped=piped)
             yield (
-                f"10 MiB from a {'pipe' if piped else 'file'}, {NAMES['plain']}",
+                f"{name} from a {'pipe' if piped else 'file'}, {NAMES['plain']}",
                 [
                     ratio("time, to the C program's", runs[OURS].wall, runs[C].wall, LARGE_TO_C),
                     ratio("time, to curl's", runs[OURS].wall, runs[CURL].wall, None if piped else LARGE_TO_CURL),
