@@ -14,6 +14,7 @@ import select
 import sys
 
 from msmtp.daemon.places import open_file, trusted_users
+from msmtp.daemon.service import managed
 from msmtp.exits import EX_OK, EX_SOFTWARE
 from msmtp.failures import RunningFailure, ServiceFailure, SystemFailure
 from msmtp.system import os
@@ -127,7 +128,7 @@ def leave(kept: Iterable[int], pidfile: Pidfile | None = None) -> Callable[[], N
 
 
 def _context() -> type:
-    if "NOTIFY_SOCKET" in os.environ:
+    if managed():
         raise ServiceFailure("--daemon is not for systemd, which loses sight of it", hint="leave --daemon out")
     try:
         from daemon import DaemonContext

@@ -14,6 +14,7 @@ import grp
 import pwd
 import sys
 
+from msmtp.daemon.descriptors import keep_only
 from msmtp.failures import ConfigFailure, SandboxFailure
 from msmtp.sandbox.libc import Library, words
 from msmtp.sandbox.roles import CAPABILITIES
@@ -214,18 +215,14 @@ def _library() -> Library:
 
 
 def tidy(kept: Collection[int] = ()) -> None:
-    """Begin with nothing of whoever started the daemon: no descriptors but 0, 1, 2 and ``kept``, cwd /, umask 077.
+    """Have no descriptors of whoever started the daemon but 0, 1, 2 and ``kept``; for the very beginning.
 
     0, 1 and 2 that are closed lead to /dev/null, so that no file of ours ever gets one of these numbers.
     """
-    from msmtp.daemon.descriptors import keep_only
-
-    os.umask(0o077)
-    os.chdir("/")
+    keep_only(kept)
     for _ in range(3):
         nothing = os.open(os.devnull, os.O_RDWR)
         if nothing > 2:  # noqa: PLR2004 - the standard ones
             os.close(nothing)
             break
         os.set_inheritable(nothing, True)
-    keep_only(kept)

@@ -46,6 +46,7 @@ class Handed:
 
 
 _handed: list[Handed] = []
+_managers: list[str] = []
 
 
 def handed() -> Handed:
@@ -63,6 +64,11 @@ def received() -> list[tuple[int, str]] | None:
 def stored(name: str) -> int | None:
     """The descriptor of this name that an earlier start of the daemon had kept; to be closed by who takes it."""
     return handed().stored.pop(name, None)
+
+
+def managed() -> bool:
+    """Whether a service manager started us, and waits for a sign of life."""
+    return bool(_managers) or "NOTIFY_SOCKET" in os.environ
 
 
 def _listen_fds() -> Sequence[tuple[int, str]]:
@@ -106,6 +112,7 @@ class Service:
         self.interval = INTERVAL
         self.watched = False
         if self._address:
+            _managers.append(self._address)
             self._notify = _notifier()
             self._read_watchdog()
         _forget("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")

@@ -31,6 +31,7 @@ def serve(settings: Settings) -> int:
     """Be the daemon until it is told to end; give the exit code.  Raises Failure if it cannot start."""
     users = privileges.users(settings)
     handed = listeners.inherited()
+    privileges.tidy([*[listener.fd for listener in handed or ()], *service.handed().stored.values()])
     manager = service.Service()
     opened = handed or listeners.own(settings, users=users.numbers())
     verifiers = _verifiers(settings)
