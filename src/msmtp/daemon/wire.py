@@ -104,13 +104,14 @@ class Wire:
         """Number of the descriptor."""
         return self._socket.fileno()
 
-    def receive(self, until: float, *, content: bool = False) -> bytes:
+    def receive(self, until: float, *, content: bool = False, likely: bool = False) -> bytes:
         """Give what has come, b"" at the end.
 
-        ``content``: much is likely to be there, and SIGTERM waits.  Raises Late, Gone, Terminated.
+        ``content``: there is much to come, and SIGTERM waits; ``likely``: some of it is here by now.  Raises Late,
+        Gone, Terminated.
         """
-        if not content:
-            self._wait(until)
+        if not likely:
+            self._wait(until, interruptible=not content)
         while True:
             try:
                 data = self._socket.recv(CONTENT if content else COMMANDS, _socket.MSG_DONTWAIT)
@@ -147,9 +148,12 @@ class Wire:
             if not ready:
                 if monotonic() >= until:
                     raise Late
-            elif len(ready) > 1 or ready[0][0] == self._termination.reads:
+                continue
+            if any(descriptor == self._termination.reads for descriptor, _ in ready):
                 self._termination.take()
-            else:
+            if any(descriptor != self._termination.reads for descriptor, _ in ready) and not (
+                interruptible and self._termination.asked
+            ):
                 return
 
     def send(self, data: bytes, until: float) -> None:

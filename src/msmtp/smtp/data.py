@@ -138,24 +138,36 @@ class _Inspector:
         if defect not in self.defects:
             self.defects += (defect,)
 
-    def _pass(self, block: bytes, unstuff: bool) -> bytes:
-        """Give the text of a block that does not end between CR and LF, with the line ends wanted."""
-        text = _without_pairs(block)
-        if b"\r" in text:
-            self._note(BARE_CR)
+    def _pass(self, block: bytes, unstuff: bool, dots: bool = False) -> bytes:
+        """Give the text of a block that does not end between CR and LF, with the line ends wanted.
+
+        ``dots``: whether a CRLF in it has a dot behind it, which is faster to find than a LF that has.
+        """
+        text = block.replace(b"\r", b"")
+        bare = text.replace(b"\n", b"\r\n") != block  # to write it all once more is faster than to count the pairs
+        if bare:
+            text = self._odd(block)
+        else:
+            self._line_ends = len(block) - len(text)
         if b"\0" in text:
             self._note(NUL)
-        pairs = len(block) - len(text)
-        self._line_ends = len(text) - len(text.replace(b"\n", b""))  # faster than to count them
-        bare = self._line_ends != pairs
-        self.bare_lf |= bare
+        unstuff = unstuff and (dots or bare) and b"\n." in text
         if self._lf:
-            return text.replace(b"\n.", b"\n") if unstuff and b"\n." in text else text
-        if unstuff and b"\n." in text:
+            return text.replace(b"\n.", b"\n") if unstuff else text
+        if unstuff:
             block = text.replace(b"\n.", b"\n").replace(b"\n", b"\r\n")
         elif bare:
             block = text.replace(b"\n", b"\r\n")
         return block
+
+    def _odd(self, block: bytes) -> bytes:
+        """Give the text, with LF line ends, of a block that holds a bare CR or LF."""
+        text = _without_pairs(block)
+        if b"\r" in text:
+            self._note(BARE_CR)
+        self._line_ends = text.count(b"\n")
+        self.bare_lf |= self._line_ends != block.count(b"\r\n")
+        return text
 
     def _measure(self, text: bytes) -> bytes:
         """Count the octets handed on and watch the limits; give what may be handed on."""
@@ -197,15 +209,16 @@ class Unstuffer(_Inspector):
     def feed(self, block: bytes) -> tuple[bytes, bytes | None]:
         """Take octets; give the content in them, and what comes after the end, or None while there is no end."""
         block = self._held + block
-        end = block.find(TERMINATOR)
+        dots = b"\r\n." in block
+        end = block.find(TERMINATOR) if dots else -1
         if end >= 0:
-            return self._hand_on(block[: end + 2]), block[end + len(TERMINATOR) :]
+            return self._hand_on(block[: end + 2], dots), block[end + len(TERMINATOR) :]
         keep = _unsure(block)
         self._held = block[len(block) - keep :]
-        return self._hand_on(block[: len(block) - keep]), None
+        return self._hand_on(block[: len(block) - keep], dots), None
 
-    def _hand_on(self, block: bytes) -> bytes:
-        text = self._pass(block, unstuff=True)
+    def _hand_on(self, block: bytes, dots: bool) -> bytes:
+        text = self._pass(block, unstuff=True, dots=dots)
         if self._first and text:
             self._first = False
             text = text[1 if self._lf else 2 :]
