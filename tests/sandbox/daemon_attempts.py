@@ -44,12 +44,14 @@ LONELY = (WORKER, AUTH, TLS)
 SUPERVISOR = ("supervisor", "supervisor-running")
 DELIVERY = ("delivery", "delivery-offline")
 TLS_PARENT = "tls-parent"
-EVERY = (*LONELY, TLS_PARENT, *SUPERVISOR, *DELIVERY)
+NAMES = "names"
+EVERY = (*LONELY, TLS_PARENT, NAMES, *SUPERVISOR, *DELIVERY)
 
 LIMITS = {
     WORKER: {"descriptors": 64, "file": 1 << 20},
     AUTH: {"descriptors": 64},
     TLS: {"descriptors": 64, "seconds": 60},
+    NAMES: {"descriptors": 64},
     TLS_PARENT: {"descriptors": 64},
     "supervisor": {"descriptors": 200},
     "delivery": {"descriptors": 200, "processes": 2000},
@@ -82,6 +84,13 @@ NEEDED_HERE = {
     WORKER: ("take a descriptor",),
     AUTH: ("take a descriptor", "pass a descriptor on", "send a datagram elsewhere by sendmsg"),
     TLS: (),
+    # its channels; a child and a pipe for each question; the resolver's sockets, and its looks at its files
+    NAMES: (
+        *("take a descriptor", "pass a descriptor on", "fork", "clone", "start a child process"),
+        *("a new descriptor: pipe", "a new descriptor: dup", "lift the log's O_APPEND"),
+        *("a socket of AF_UNIX", "a socket of AF_INET", "a socket of AF_INET6", "a socket of AF_NETLINK"),
+        *("send a datagram elsewhere", "send a datagram elsewhere by sendmsg", "look at a file", "look at a link"),
+    ),
     # of its own: children, and what they need on their way
     TLS_PARENT: (
         *("take a descriptor", "fork", "vfork", "clone", "a filter of its own", "Landlock once more"),
@@ -406,6 +415,24 @@ def _():
     yield
     code = "import _socket, sys\ntry: _socket.socket()\nexcept PermissionError: sys.exit(7)"
     return subprocess.run([sys.executable, "-I", "-S", "-c", code], check=False).returncode
+
+
+for _name, (_attempt, _expected) in {
+    "connect to a mail server": (lambda: socket.create_connection(("127.0.0.1", 25), 1), ("EACCES",)),
+    "listen for connections": (lambda: socket.create_server(("127.0.0.1", 0)), ("EACCES",)),
+    "connect by fast open": (
+        lambda: socket.socket().sendto(b"x", socket.MSG_FASTOPEN, ("127.0.0.1", 25)),
+        ("EPERM",),
+    ),
+    "read the users": (lambda: os.open("/etc/passwd", os.O_RDONLY), ("EACCES",)),
+    "write the hosts": (lambda: os.open("/etc/hosts", os.O_WRONLY), ("ENOSYS", "EACCES")),
+    "fork into namespaces": (lambda: call("clone", signal.SIGCHLD | 1 << 28, 0, 0, 0, 0), ("ENOSYS",)),
+}.items():
+
+    @forbidden(_name, *_expected, roles=(NAMES,))
+    def _(attempt=_attempt):
+        yield
+        attempt()
 
 
 # -- needed: of a worker, an authenticator, a TLS process
@@ -848,6 +875,37 @@ def _():
     try:
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG)
     except ChildProcessError:
+        pass
+
+
+@needed("ask a name server in a child that an alarm ends", roles=(NAMES,))
+def _():
+    server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    server.bind(("127.0.0.1", 0))
+    yield
+    for silent in (False, True):
+        reads, writes = os.pipe()
+        child = os.fork()
+        if not child:
+            signal.setitimer(signal.ITIMER_REAL, 0.2)
+            one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            one.connect(server.getsockname())
+            one.send(b"?")
+            os.write(writes, one.recv(10))
+            os._exit(0)
+        os.close(writes)
+        _, asker = server.recvfrom(10)
+        if not silent:
+            server.sendto(b"!", asker)
+        assert os.read(reads, 10) == b"!" * (not silent)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGALRM * silent
+    with open("/etc/hosts") as file:
+        file.read()
+    two = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    two.settimeout(1)
+    try:
+        two.connect(("127.0.0.1", 53))
+    except ConnectionRefusedError:
         pass
 
 

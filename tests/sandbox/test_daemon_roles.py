@@ -29,7 +29,7 @@ from msmtp import sandbox
 from msmtp.failures import UnconfinedFailure
 
 LONELY = ("worker", "auth", "tls")
-ROLES = (*LONELY, "tls-parent", "supervisor", "supervisor-running", "delivery", "delivery-offline")
+ROLES = (*LONELY, "tls-parent", "names", "supervisor", "supervisor-running", "delivery", "delivery-offline")
 try_role = functools.partial(try_inside, program=DAEMON)
 
 OWN_PYTHON = os.path.realpath(sys.executable)

@@ -202,4 +202,4 @@ def test_placeholders(monkeypatch, path, value, expected):
 
 def test_only_the_wider_roles_have_paths_to_write_and_ports():
     named = [name for name, role in ROLES.items() if role.writable or role.ports or role.ports is None]
-    assert named == ["sender-pkcs11", "sender-gssapi", "delivery"]
+    assert named == ["sender-pkcs11", "sender-gssapi", "delivery", "names"]

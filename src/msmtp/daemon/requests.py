@@ -91,6 +91,10 @@ CONTROL = Request(
     4, "CONTROL", "keeper", "auth, delivery, tls, names", (), 1, "any time",
     "a further supervisor; the descriptor is the way to it",
 )  # fmt: skip
+TO_DELIVERY = Request(
+    6, "TO_DELIVERY", "keeper", "names", (), 1, "any time",
+    "delivery runs; the descriptor is the way to it, and replaces the one before",
+)  # fmt: skip
 DRAIN = Request(2, "DRAIN", "keeper", "supervisor", (), 0, "once", "accept no more, end when the sessions have")
 READY = Request(3, "READY", "supervisor", "keeper", (), 0, "once", "listening, and the first workers wait")
 HUNG = Request(

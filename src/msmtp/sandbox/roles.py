@@ -108,6 +108,12 @@ _MEMORY = 256 << 20  # octets; Python with all that a worker imports needs 40 Mi
 
 _RESOLVER = ("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf", "/etc/services")
 
+_RESOLVERS_OWN = ("/run/systemd/resolve", "/run/resolvconf", "/run/NetworkManager")
+"""Where resolv.conf may really be.  Folders: the file is replaced when the network changes."""
+
+_NAME_SERVICES = ("/run/nscd", "/run/systemd/resolve", "/run/avahi-daemon", "/var/lib/sss/pipes", "/dev/null")
+"""Local services that nsswitch.conf may send a question to, by unix sockets."""
+
 _KERBEROS = (
     "{KRB5_CONFIG}",
     "/etc/krb5.conf",
@@ -270,5 +276,17 @@ ROLES = _by_name(
         capabilities=(),
         parent_death_signal=_SIGTERM,
         namespaces=("user", "net", "ipc", "uts"),
+    ),
+    Role(
+        "names",
+        "finds the names of peers' addresses: asks name servers, each question in a child of its own",
+        filter="names",
+        files=READ_FILES,
+        readable=_RESOLVER + _RESOLVERS_OWN,
+        writable=_NAME_SERVICES,
+        ports=(53,),
+        limits=(("core", 0), ("descriptors", None), ("memory", _MEMORY)),
+        capabilities=(),
+        parent_death_signal=_SIGTERM,
     ),
 )

@@ -47,7 +47,9 @@ SOCK_STREAM, SOCK_DGRAM, MSG_FASTOPEN = 1, 2, 0x20000000
 TIOCSTI = 0x5412
 CLONE_THREAD = 0x10000
 NEW_NAMESPACES = tuple(1 << bit for bit in (17, 25, 26, 27, 28, 29, 30))  # CLONE_NEW*: as clone(2) takes them
+OF_FORK = 0x012000FF  # of clone's flags CLONE_CHILD_CLEARTID, CLONE_CHILD_SETTID, the signal: what fork(3) asks for
 OF_WORKERS = 0x5E000000  # CLONE_NEW* of user, net, ipc, uts, cgroup
+ENTERED = tuple(1 << bit for bit in (25, 26, 27, 28, 30))  # the same, each
 PR_SET_PDEATHSIG, PR_GET_DUMPABLE, PR_SET_DUMPABLE, PR_SET_NAME, PR_GET_SECCOMP, PR_SET_SECCOMP = 1, 3, 4, 15, 21, 22
 PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS, PR_GET_NO_NEW_PRIVS = 36, 38, 39
 FUTEXES = (0, 1, 3, 4, 5, 9, 10)  # wait wake requeue cmp_requeue wake_op wait_bitset wake_bitset
@@ -418,6 +420,7 @@ CONFINING = Group(
     "setuid setuid32 setgid setgid32 setreuid setreuid32 setregid setregid32 setresuid setresuid32 setresgid",
     "setresgid32 setgroups setgroups32",
     Call("unshare", Condition(0, 0, INT & ~OF_WORKERS), note="the namespaces of a worker"),
+    *any_of("setns", 1, ENTERED, "those that are held for all workers"),
     *any_of(
         "prctl",
         0,
@@ -448,6 +451,14 @@ RUNNING = Group(
         for name in ("mmap", "mmap2")
         for value, mask in ((0, PROT_EXEC), (PROT_EXEC, PROT_EXEC | PROT_WRITE))
     ),
+)
+
+LOOKING_UP = Group(
+    "looking names up",
+    ALLOW,
+    "each look-up is a child, which an alarm ends; what it finds comes through a pipe",
+    "fork pipe pipe2 set_tid_address",
+    Call("clone", Condition(0, 0, INT & ~OF_FORK), note="processes; no threads, no namespaces"),
 )
 
 _COMMANDS_OWN = {
@@ -517,5 +528,6 @@ FILTERS = {
     "delivery-offline": Filter(MACHINERY, OPAQUE, OFFLINE, otherwise=ALLOW),
     "tls-parent": Filter(SESSION, TAKING, FORKING, CONFINING, *_ALONE, NO_CONNECTIONS, otherwise=KILL),
     "tls": Filter(SESSION, *_ALONE, NO_CONNECTIONS, otherwise=KILL),
+    "names": Filter(LOOKING_UP, READING, SOCKETS, *_CORE, *_REST, otherwise=ENOSYS),
 }
 """The filters by the name that a role gives; each is committed once an architecture."""
