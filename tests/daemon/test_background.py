@@ -7,6 +7,7 @@ import fcntl
 import os
 import shutil
 import signal
+import smtplib
 import socket
 import subprocess
 import sys
@@ -212,19 +213,11 @@ def test_without_its_library_it_says_what_to_install(tmp_path):
 
 
 TOOL = shutil.which("start-stop-daemon")
-FOREGROUND = f"""
-import os, signal, sys
+MSMTPD = f"""
+import sys
 sys.path.insert(0, {str(REPOSITORY / "src")!r})
-from msmtp.config.daemon_settings import Settings
-from msmtp.daemon import privileges, titles
-from msmtp.daemon.listeners import at_internet_address
-signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
-privileges.tidy()
-user = privileges.users(Settings()).supervisor
-privileges.drop(user)
-listener = at_internet_address("127.0.0.1", int(sys.argv[1]))
-titles.set_title("keeper")
-signal.sigwait([signal.SIGTERM])
+from msmtp.daemon.main import run
+run()
 """
 
 
@@ -232,7 +225,8 @@ signal.sigwait([signal.SIGTERM])
 def test_start_stop_daemon_starts_and_stops_it_as_the_manual_shows(tmp_path):
     port, path = free_port(), tmp_path / "pid"
     start = [TOOL, "--start", "--pidfile", path, "--make-pidfile", "--chuid", "nobody", "--background"]
-    start += ["--exec", "/usr/bin/python3", "--", "-c", FOREGROUND, str(port)]
+    start += ["--exec", "/usr/bin/python3", "--", "-I", "-c", MSMTPD, f"--port={port}", "--status-socket=off"]
+    start += ["--command", "cat -- /dev/null"]
     subprocess.run(start, check=True, timeout=30, capture_output=True)
     pid = int(path.read_text())
     try:
@@ -240,6 +234,8 @@ def test_start_stop_daemon_starts_and_stops_it_as_the_manual_shows(tmp_path):
         while not answers(port):
             assert time.monotonic() < until
             time.sleep(0.02)
+        with smtplib.SMTP("127.0.0.1", port, timeout=10) as client:
+            assert client.noop()[0] == 250
         assert "Uid:\t65534\t65534\t65534\t65534" in Path(f"/proc/{pid}/status").read_text()
         again = subprocess.run(start, check=False, timeout=30, capture_output=True, text=True)
         assert again.returncode == 1
@@ -250,6 +246,26 @@ def test_start_stop_daemon_starts_and_stops_it_as_the_manual_shows(tmp_path):
         assert not path.exists()
     finally:
         end(pid, signal.SIGKILL)
+
+
+@pytest.mark.root
+def test_msmtpd_goes_to_the_background_and_serves_from_its_first_moment(tmp_path):
+    port, path = free_port(), tmp_path / "pid"
+    start = [sys.executable, "-I", "-c", MSMTPD, f"--port={port}", "--user=nobody", "--status-socket=off", "--daemon"]
+    start += [f"--pidfile={path}", "--command", "cat -- /dev/null"]
+    done = subprocess.run(start, check=False, timeout=30, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    pid = int(path.read_text())
+    try:
+        with smtplib.SMTP("127.0.0.1", port, timeout=10) as client:
+            assert client.noop()[0] == 250
+        again = subprocess.run(start, check=False, timeout=30, capture_output=True, text=True)
+        assert again.returncode == 69
+        assert again.stderr.startswith("msmtpd: cannot listen on 127.0.0.1")
+    finally:
+        end(pid)
+    assert not path.exists()
+    assert not answers(port)
 
 
 # -- the pidfile

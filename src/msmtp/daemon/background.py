@@ -96,16 +96,20 @@ def leave(kept: Iterable[int], pidfile: Pidfile | None = None) -> Callable[[], N
     """Go to the background; returns there only, with all descriptors closed but 0, 1, 2 and ``kept``.
 
     What is returned is to be called once the daemon serves: only then does the process that was started end, and
-    standard error lead to nothing.  Raises ServiceFailure where python-daemon is missing, or systemd does this itself.
+    standard error lead to nothing.  Until then what is said there is passed on by the process that waits: nothing of
+    the daemon, which has children by then, holds the standard error of who started it, and keeps it waiting for its
+    end.  Raises ServiceFailure where python-daemon is missing, or systemd does this itself.
     """
     context = _context()
     reads, writes = os.pipe()
+    heard, errors = os.pipe()
     _be_parent_of_orphans()
     if os.fork():
         os.close(writes)
-        _wait(reads)
+        os.close(errors)
+        _wait(reads, heard)
     os.close(reads)
-    errors = os.dup(2)
+    os.close(heard)
     preserved = [each for each in (*kept, writes, errors, pidfile.fd if pidfile else -1) if each >= 0]
     _have_standard_files()
     _detach(context, preserved, errors)
@@ -186,45 +190,61 @@ def _be_parent_of_orphans() -> None:
         pass  # then a failure's own code is not known, only that it failed
 
 
-def _wait(reads: int) -> NoReturn:
+def _wait(reads: int, heard: int) -> NoReturn:
     """Wait for the daemon's word, or its end, and end accordingly."""
     code = EX_SOFTWARE
     try:
-        code = _outcome(reads)
+        code = _outcome(reads, heard)
+        os.set_blocking(heard, False)
+        _pass_on(heard)
     finally:
         os._exit(code)  # noqa: SLF001 - public, whatever its name says
 
 
-def _outcome(reads: int) -> int:
-    number = _read_line(reads)
-    if not number.isdigit():
-        return _last_status(0)  # it ended on its way
+def _outcome(reads: int, heard: int) -> int:
+    """What came of it, meanwhile passing on what the daemon says."""
+    number, end = b"", -1
     poll = select.poll()
-    poll.register(reads, select.POLLIN)
-    pid = int(number)
+    for descriptor in (reads, heard):
+        poll.register(descriptor, select.POLLIN)
+    while True:
+        ready = {descriptor for descriptor, _ in poll.poll()}
+        if heard in ready and not _pass_on_some(heard):
+            poll.unregister(heard)
+        if reads in ready:
+            block = os.read(reads, _NUMBER_LENGTH)
+            number += block
+            if number.endswith(_READY):
+                return EX_OK
+            if not block:
+                return _last_status(int(number) if number.strip().isdigit() else 0)
+            if end < 0 and number.endswith(b"\n"):
+                end = _descriptor_of(int(number))
+                if end >= 0:
+                    poll.register(end, select.POLLIN)
+        elif end in ready:  # it ended, and a child of its own holds the pipe
+            return _last_status(int(number))
+
+
+def _descriptor_of(pid: int) -> int:
     try:
-        end = os.pidfd_open(pid)
+        return os.pidfd_open(pid)
     except OSError:
-        end = -1
-    if end >= 0:
-        poll.register(end, select.POLLIN)
-    poll.poll()
-    os.set_blocking(reads, False)
+        return -1  # the pipe's end will have to do
+
+
+def _pass_on_some(heard: int) -> bool:
+    """Pass on what the daemon says to who started it; False at the end, or if there is nothing now."""
     try:
-        if os.read(reads, len(_READY)) == _READY:
-            return EX_OK
-    except BlockingIOError:
-        pass  # it ended, and a child of its own holds the pipe
-    return _last_status(pid)
+        said = os.read(heard, 4096)
+        return bool(said and os.write(2, said))
+    except OSError:
+        return False
 
 
-def _read_line(reads: int) -> bytes:
-    line = b""
-    while octet := os.read(reads, 1):
-        if octet == b"\n":
-            break
-        line += octet
-    return line
+def _pass_on(heard: int) -> None:
+    while _pass_on_some(heard):
+        pass
 
 
 def _last_status(pid: int) -> int:
