@@ -7,7 +7,7 @@ from tests.support.scripted import Polite, ScriptedServer
 from tests.support.sending import account, msmtp
 
 from msmtp.failures import Failure
-from msmtp.sender.report import LONGEST_LINE, LONGEST_REPLY_LINE, MOST_REPLY_LINES, Reporter, printable
+from msmtp.sender.report import LONGEST_LINE, LONGEST_REPLY_LINE, MOST_REPLY_LINES, Reporter, printable, unexpected
 
 
 @pytest.mark.parametrize(
@@ -49,3 +49,9 @@ def test_hostile_text_of_the_server_is_tame_on_standard_error_and_in_the_log(tmp
     assert "smtpmsg='550-?[2J??xxx" in run.log
     assert run.log.endswith("exitcode=EX_DATAERR\n")
     assert len(run.err) + len(run.log) < 60000
+
+
+def test_a_fault_of_pythons_own_is_the_machines_and_not_the_mails():
+    """Where memory ends, the interpreter forgets what went wrong: such a mail may go later."""
+    fault = unexpected(SystemError("secret returned NULL without setting an exception"))
+    assert (fault.code, fault.message) == (71, "system error: Python failed (at unknown place)")

@@ -54,6 +54,8 @@ def unexpected(error: Exception) -> Failure:
     place = f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}" if trace else "unknown place"
     if isinstance(error, (OSError, ImportError)):  # ImportError: no memory, no descriptors, or a package being replaced
         return SystemFailure(f"system error: {getattr(error, 'strerror', None) or error} (at {place})")
+    if isinstance(error, SystemError):  # Python's own fault, and what it does where memory ends
+        return SystemFailure(f"system error: Python failed (at {place})")
     return Failure(f"internal error: {type(error).__name__} at {place}; please report this")
 
 
