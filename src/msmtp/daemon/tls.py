@@ -111,7 +111,7 @@ def warm(context: Context) -> None:
         _shake_in_memory(session, engine, up, down)
         session.write(b"x")
         engine.take(up.read())
-        engine.put(engine.plain())
+        engine.put(engine.plain()[0])
         engine.close()
     try:
         engine = Engine(context)
@@ -168,18 +168,17 @@ class Engine:
         name, _, bits = self._session.cipher() or ("", "", 0)
         return (self._session.version() or "").encode()[:32], name.encode()[:64], bits
 
-    def plain(self) -> bytes:
-        """All plain text in what came so far.  Raises SSLZeroReturnError behind close_notify, SSLError, OSError."""
+    def plain(self) -> tuple[bytes, bool]:
+        """All plain text in what came so far, and whether close_notify stands behind it.  Raises SSLError, OSError."""
         blocks = []
         try:
             while block := self._session.read(BLOCK):
                 blocks.append(block)
         except SSLWantReadError:
-            pass
+            return b"".join(blocks), False
         except SSLZeroReturnError:
-            if not blocks:
-                raise
-        return b"".join(blocks)
+            pass
+        return b"".join(blocks), True
 
     def put(self, data: bytes) -> None:
         """Encrypt plain text."""
@@ -358,13 +357,14 @@ class Terminator:
     def _decrypt(self, data: bytes) -> None:
         try:
             self._engine.take(data)
-            self._worker.write(self._engine.plain())
-            self._worker.write(self._engine.plain())  # raises what came behind the text
-        except SSLZeroReturnError:
-            self._client.reading = False
-            self._tell(CLOSED)
+            text, ended = self._engine.plain()
         except (SSLError, OSError):
             self._client.reading = False
+        else:
+            self._worker.write(text)
+            if ended:
+                self._client.reading = False
+                self._tell(CLOSED)
         self._client.write(self._engine.outgoing())  # alerts, answers to updates of keys
 
     def _on_worker(self, events: int) -> None:
