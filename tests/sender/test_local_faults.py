@@ -178,6 +178,22 @@ def test_a_mail_larger_than_memory_is_temporary(tmp_path):
         assert (run.code, run.err) == (71, "msmtp: out of memory\n")
 
 
+NOTHING_LEFT = """
+from msmtp.sender import main
+def fail():
+    raise {error}
+main.main = fail
+main.run()
+"""
+
+
+@pytest.mark.parametrize("error", ["MemoryError", "SystemError('error return without exception set')"])
+def test_memory_that_does_not_even_suffice_to_tell_of_it(error):
+    command = [sys.executable, "-I", "-c", NOTHING_LEFT.format(error=error)]
+    done = subprocess.run(command, capture_output=True, check=False, timeout=30)
+    assert (done.returncode, done.stderr) == (71, b"msmtp: out of memory\n")
+
+
 # -- system calls that fail
 
 # Runs msmtp; the WHICH-th wait for the server fails.  -1: the one that waits for the answer to the mail.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 
 from msmtp.config import command_line
-from msmtp.exits import EX_IOERR, EX_OK, EX_TEMPFAIL
+from msmtp.exits import EX_IOERR, EX_OK, EX_OSERR, EX_TEMPFAIL
 from msmtp.failures import Failure
 from msmtp.sender import signals
 from msmtp.sender.report import Reporter, no_output, unexpected
@@ -92,6 +92,7 @@ MODES: dict[str, Callable[[], Mode]] = {
 
 
 UTF8_MODE = "-Xutf8"
+NO_MEMORY = b"msmtp: out of memory\n"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -155,8 +156,12 @@ def speak_utf8() -> None:
 
 def run() -> NoReturn:
     """The console script."""
-    speak_utf8()
-    hold_standard_descriptors()
-    if sys.stdout is not None:
-        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # whatever stands in a file
-    finish(main())
+    try:
+        speak_utf8()
+        hold_standard_descriptors()
+        if sys.stdout is not None:
+            sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # whatever stands in a file
+        finish(main())
+    except (MemoryError, SystemError):  # there was not even enough to say so; SystemError: nor for Python to know why
+        os.write(2, NO_MEMORY)
+        os._exit(EX_OSERR)  # noqa: SLF001 - as above
