@@ -66,13 +66,23 @@ class Child:
 class Generation:
     """What one reading of the settings made.  ``children`` by what they are; ``ready``: the supervisor said so."""
 
-    __slots__ = ("children", "leaving", "number", "ready", "settings", "users", "verifiers")
+    __slots__ = ("children", "leaving", "listeners", "number", "ready", "settings", "slots", "users", "verifiers")
 
-    def __init__(self, number: int, settings: Settings, users: Users, verifiers: int) -> None:
+    def __init__(  # noqa: PLR0913, PLR0917 - all that makes it up
+        self,
+        number: int,
+        settings: Settings,
+        users: Users,
+        verifiers: int,
+        listeners: list[Listener],
+        slots: Slots,
+    ) -> None:
         self.number = number
         self.settings = settings
         self.users = users
         self.verifiers = verifiers
+        self.listeners = listeners
+        self.slots = slots
         self.children: dict[str, Child] = {}
         self.ready = False
         self.leaving = False
@@ -104,7 +114,6 @@ class Keeper:
     ) -> None:
         self.reread = reread
         self.relisten = relisten
-        self.listeners = listeners
         self.status = status
         self.journal = journal
         self.told = told
@@ -112,10 +121,10 @@ class Keeper:
         self.page = Page()
         self.page.set("started", int(time.time()))
         self.page.set("slots", settings.max_sessions)
-        self.slots = Slots(settings.max_sessions)
         self.throttle = self.remembered_throttle()
         self.loop = Loop()
-        self.generation = Generation(1, settings, users, verifiers)
+        self.generation = Generation(1, settings, users, verifiers, listeners, Slots(settings.max_sessions))
+        self.numbers = 1
         self.leaving: list[Generation] = []
         self.coming: Generation | None = self.generation
         self.stopping = False
@@ -252,9 +261,11 @@ class Keeper:
             events.ready(self.journal)
         else:
             old, self.generation = self.generation, generation
+            close_those_left(old.listeners, generation.listeners)
             self.let_go(old)
             events.reloaded(self.journal)
-        self.manager.ready(f"{len(self.listeners)} listeners, {self.slots.number} slots")
+        self.page.set("slots", generation.slots.number)
+        self.manager.ready(f"{len(generation.listeners)} listeners, {generation.slots.number} slots")
 
     def let_go(self, old: Generation) -> None:
         """Have a generation end with its last session."""
@@ -306,6 +317,8 @@ class Keeper:
             self.end_brokers(generation)
         if not generation.children and generation in self.leaving:
             self.leaving.remove(generation)
+            if generation.verifiers >= 0:
+                os.close(generation.verifiers)
         if self.stopping:
             self.end_if_done()
 
@@ -318,6 +331,7 @@ class Keeper:
         reason = f"{child.which} {events.ending(status)}"
         if generation is not self.generation:
             self.leaving.append(generation)
+            close_those_left(generation.listeners, self.generation.listeners)
             events.reload_refused(self.journal, reason)
             self.manager.ready()
             return
@@ -332,7 +346,8 @@ class Keeper:
         self.page.add("broker_deaths")
         failures = 0 if time.monotonic() - child.started > STEADY else child.failures
         if child.which == "supervisor":
-            self.slots = Slots(self.slots.number)  # its workers end by themselves; who held which slot it alone knew
+            # Its workers end by themselves; who of them held a slot it alone knew.
+            generation.slots = Slots(generation.slots.number)
         self.again_later(generation, child.which, failures + 1, status)
 
     def again_later(self, generation: Generation, which: str, failures: int, status: int) -> None:
@@ -370,21 +385,23 @@ class Keeper:
             return
         self.manager.reloading()
         events.reloading(self.journal)
+        listeners = self.generation.listeners
         try:
             settings = self.reread()
             users = privileges.users(settings)
-            listeners = self.relisten(settings, self.listeners)
+            listeners = self.relisten(settings, listeners)
             verifiers = self.fetch_verifiers(settings)
             self.journal.reopen(settings, users.numbers())
         except Failure as failure:
+            close_those_left(listeners, self.generation.listeners)
             events.reload_refused(self.journal, failure.message)
             self.manager.ready()
             return
-        self.listeners = listeners
-        if settings.max_sessions != self.slots.number:
-            self.slots = Slots(settings.max_sessions)
-            self.page.set("slots", settings.max_sessions)
-        self.coming = Generation(self.generation.number + 1, settings, users, verifiers)
+        slots = self.generation.slots
+        if settings.max_sessions != slots.number:
+            slots = Slots(settings.max_sessions)
+        self.numbers += 1
+        self.coming = Generation(self.numbers, settings, users, verifiers, listeners, slots)
         self.start(self.coming)
         self.loop.after(READY_PATIENCE, self.too_late)
 
@@ -429,3 +446,10 @@ class Keeper:
         if not any(generation.children for generation in self.everybody()):
             events.stopped(self.journal)
             self.loop.stop()
+
+
+def close_those_left(left: Sequence[Listener], kept: Sequence[Listener]) -> None:
+    """Close listeners of a generation that goes, but for those that the one which stays has, too."""
+    for listener in left:
+        if listener not in kept:
+            listener.close()

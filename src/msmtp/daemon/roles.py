@@ -104,16 +104,16 @@ def be_supervisor(keeper: Keeper, generation: Generation, channel: int) -> None:
     """Accept connections, fork workers."""
     from msmtp.daemon.supervisor import Supervisor
 
-    kept = {channel, *keeper.journal.descriptors(), *[listener.fd for listener in keeper.listeners]}
+    kept = {channel, *keeper.journal.descriptors(), *[listener.fd for listener in generation.listeners]}
     status = keeper.status.fd if keeper.status else -1
     descriptors.keep_only({*kept, status})
     titles.set_title("supervisor")
     Supervisor(
         generation.settings,
-        listeners=keeper.listeners,
+        listeners=generation.listeners,
         keeper=channel,
         status=status,
-        slots=keeper.slots,
+        slots=generation.slots,
         page=keeper.page.lane(generation.number),
         journal=keeper.journal,
         users=generation.users,

@@ -58,7 +58,10 @@ def serve(settings: Settings) -> int:
             told=ready,
             manager=manager,
         )
-        return keeper.run()
+        try:
+            return keeper.run()
+        finally:
+            opened = keeper.generation.listeners
     except Failure as failure:
         complain_of(failure, journal)
         return failure.exit_code

@@ -26,8 +26,12 @@ def show(settings: Settings) -> int:
     path = settings.status_socket or status_path(settings)
     if path == "off":
         raise UnsupportedFailure("the status socket is switched off", hint="see --status-socket in msmtpd(8)")
-    for line in words(ask(path)):
-        sys.stdout.write(line + "\n")
+    text = "".join(f"{line}\n" for line in words(ask(path)))
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads has seen enough
+        sys.stdout = None  # type: ignore[assignment]  # nothing is left in it to be written at the end
     return EX_OK
 
 
