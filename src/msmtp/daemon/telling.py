@@ -31,7 +31,7 @@ def show(settings: Settings) -> int:
         sys.stdout.write(text)
         sys.stdout.flush()
     except BrokenPipeError:  # whoever reads has seen enough
-        sys.stdout = None  # type: ignore[assignment]  # nothing is left in it to be written at the end
+        sys.stdout = None  # nothing is left in it to be written at the end
     return EX_OK
 
 
