@@ -14,7 +14,7 @@ _msmtp() {
         option=${COMP_WORDS[COMP_CWORD - 2]}
     else
         case $prev in
-            --configure|--rmqs|-b|-a|--account|-C|--file|--host|--port|--source-ip|--proxy-host|--proxy-port|--socket|--timeout|--protocol|--domain|--user|--passwordeval|--tls-trust-file|--tls-crl-file|--tls-fingerprint|--tls-key-file|--tls-cert-file|--tls-min-dh-prime-bits|--tls-priorities|--tls-host-override|--maildomain|-f|--from|-r|-F|-N|--dsn-notify|-R|--dsn-return|-V|-X|--logfile|--logfile-time-format|--aliases|--missing-extension|--exit-codes|--sandbox) option=$prev ;;
+            --configure|--rmqs|-b|-a|--account|-C|--file|--host|--port|--source-ip|--proxy-host|--proxy-port|--socket|--timeout|--protocol|--domain|--user|--passwordeval|--tls-trust-file|--tls-crl-file|--tls-fingerprint|--tls-key-file|--tls-cert-file|--tls-min-dh-prime-bits|--tls-priorities|--tls-host-override|--maildomain|-f|--from|-r|-F|-N|--dsn-notify|-R|--dsn-return|-V|--rcpt|-X|--logfile|--logfile-time-format|--aliases|--missing-extension|--exit-codes|--sandbox) option=$prev ;;
         esac
     fi
     case $option in
@@ -50,7 +50,7 @@ _msmtp() {
         *) return ;;
     esac
     if [[ $cur == -* ]]; then
-        mapfile -t COMPREPLY < <(compgen -W "--version --help -P --pretend -d --debug --debug= -v --configure= -S --serverinfo --rmqs= -b -q -a --account= -C --file= --host= --port= --source-ip= --proxy-host= --proxy-port= --socket= --timeout= --protocol= --domain= --auth --auth= --user= --passwordeval= --tls --tls= --tls-starttls --tls-starttls= --tls-trust-file= --tls-crl-file= --tls-fingerprint= --tls-key-file= --tls-cert-file= --tls-certcheck --tls-certcheck= --tls-min-dh-prime-bits= --tls-priorities= --tls-host-override= --auto-from --auto-from= --maildomain= -f --from= -r -F --set-from-header --set-from-header= --set-date-header --set-date-header= --set-msgid-header --set-msgid-header= --set-to-header --set-to-header= --remove-bcc-headers --remove-bcc-headers= -N --dsn-notify= -R --dsn-return= -V -X --logfile= --logfile-time-format= --syslog --syslog= --aliases= -t --read-recipients --read-envelope-from --partial-recipients --partial-recipients= --missing-extension= --exit-codes= --sandbox= --" -- "$cur")
+        mapfile -t COMPREPLY < <(compgen -W "--version --help -P --pretend -d --debug --debug= -v --configure= -S --serverinfo --rmqs= -b -q -a --account= -C --file= --host= --port= --source-ip= --proxy-host= --proxy-port= --socket= --timeout= --protocol= --domain= --auth --auth= --user= --passwordeval= --tls --tls= --tls-starttls --tls-starttls= --tls-trust-file= --tls-crl-file= --tls-fingerprint= --tls-key-file= --tls-cert-file= --tls-certcheck --tls-certcheck= --tls-min-dh-prime-bits= --tls-priorities= --tls-host-override= --auto-from --auto-from= --maildomain= -f --from= -r -F --set-from-header --set-from-header= --set-date-header --set-date-header= --set-msgid-header --set-msgid-header= --set-to-header --set-to-header= --remove-bcc-headers --remove-bcc-headers= -N --dsn-notify= -R --dsn-return= -V --rcpt= --dsn-if-offered --smtputf8 --literal-from -X --logfile= --logfile-time-format= --syslog --syslog= --aliases= -t --read-recipients --read-envelope-from --partial-recipients --partial-recipients= --missing-extension= --exit-codes= --sandbox= --" -- "$cur")
         [[ ${COMPREPLY[0]-} == *= ]] && compopt -o nospace 2>/dev/null
     fi
     return 0

@@ -216,8 +216,18 @@ def test_sendmail_s_envelope_identifier_is_kept() -> None:
     assert line("a@b").envelope_id is None
 
 
+def test_recipients_with_words_of_their_own_are_recipients() -> None:
+    found = line("--rcpt=<a@b> NOTIFY=NEVER", "--rcpt", "<c@d>", "--smtputf8", "--dsn-if-offered", "--literal-from")
+    assert found.rcpts == ["<a@b> NOTIFY=NEVER", "<c@d>"]
+    assert (found.recipients, found.smtputf8, found.dsn_if_offered, found.literal_sender) == ([], True, True, True)
+    with pytest.raises(UsageFailure, match="too many arguments"):
+        line("-S", "--rcpt=<a@b>")
+
+
 @pytest.mark.parametrize("end", ["\n", "\r"])
-@pytest.mark.parametrize("words", [["a@b{}To: c@d"], ["a@b", "-f", "c@d{}"], ["-t", "x@y", "--", "{}"]])
+@pytest.mark.parametrize(
+    "words", [["--rcpt=<a@b> NOTIFY=NEVER{}X"], ["a@b{}To: c@d"], ["a@b", "-f", "c@d{}"], ["-t", "x@y", "--", "{}"]]
+)
 def test_a_line_end_in_an_address_is_refused(end: str, words: list[str]) -> None:
     assert "contains a line end" in fault(*(word.replace("{}", end) for word in words)).message
 

@@ -77,7 +77,7 @@ def test_modes_without_a_mail_do_not_show_what_is_for_mails() -> None:
 def test_help_names_every_option_that_is_documented_and_no_other() -> None:
     lines = [line for line in help.help_text().splitlines() if line.startswith(("  -", "Accepted"))]
     left = [line[: help.COLUMN] if line.startswith("  ") else line.partition(":")[2] for line in lines]
-    found = set(re.findall(r"(?:^|[ ])(--[a-z-]+|--|-[A-Za-z])", "\n".join(left), re.MULTILINE))
+    found = set(re.findall(r"(?:^|[ ])(--[a-z0-9-]+|--|-[A-Za-z])", "\n".join(left), re.MULTILINE))
     wanted = {form for row in texts.shown() for form, _ in texts.option_forms(row)}
     assert found == wanted | {"--"}
     for row in OPTIONS:

@@ -271,6 +271,77 @@ def test_dsn_is_asked_for_as_configured_and_the_envelope_id_is_xtext(tmp_path):
     assert mail.recipient_parameters == [b"NOTIFY=FAILURE,DELAY"]
 
 
+def test_a_recipient_may_have_words_of_its_own(tmp_path):
+    rcpts = ["--rcpt=<a@example.org> NOTIFY=NEVER ORCPT=rfc822;x+2By", '--rcpt=<"b NOTIFY=x"@example.org> NOTIFY=DELAY']
+    with ScriptedServer(Polite(extensions=("DSN", "PIPELINING"))) as server:
+        assert msmtp(tmp_path, account(server.port), "-N", "failure", *rcpts, "c@example.org").code == 0
+    (mail,) = server.sessions[0].mails
+    said = dict(zip(mail.recipients, mail.recipient_parameters, strict=True))
+    assert said == {
+        b"<a@example.org>": b"NOTIFY=NEVER ORCPT=rfc822;x+2By",
+        b'<"b NOTIFY=x"@example.org>': b"NOTIFY=DELAY",
+        b"<c@example.org>": b"NOTIFY=FAILURE",
+    }
+
+
+def test_words_of_a_recipient_go_to_those_who_stand_for_it(tmp_path):
+    (tmp_path / "aliases").write_text("root: a@example.org, b@example.org\n")
+    with ScriptedServer(Polite(extensions=("DSN",))) as server:
+        text = account(server.port, f"aliases {tmp_path}/aliases")
+        assert msmtp(tmp_path, text, "--rcpt", "<root> NOTIFY=NEVER").code == 0
+    assert server.sessions[0].mails[0].recipient_parameters == [b"NOTIFY=NEVER", b"NOTIFY=NEVER"]
+
+
+def test_words_of_a_recipient_follow_it_into_its_ascii_name(tmp_path):
+    with ScriptedServer(Polite(extensions=("DSN",))) as server:
+        assert msmtp(tmp_path, account(server.port), "--rcpt=<a@bücher.example> NOTIFY=NEVER", *TO).code == 0
+    (mail,) = server.sessions[0].mails
+    said = dict(zip(mail.recipients, mail.recipient_parameters, strict=True))
+    assert said[b"<a@xn--bcher-kva.example>"] == b"NOTIFY=NEVER"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "a@example.org",
+        "<>",
+        "<a@example.org> BODY=8BITMIME",
+        "<a@example.org",
+        "<a@example.org> ",
+        '<"a> NOTIFY=NEVER',
+    ],
+)
+def test_words_that_are_none_are_refused(tmp_path, text):
+    run = msmtp(tmp_path, account(1), "--rcpt", text, *TO)
+    assert run.code == 64
+    assert "--rcpt" in run.err
+
+
+def test_dsn_if_offered_leaves_out_what_the_server_does_not_know(tmp_path):
+    words = ["--dsn-if-offered", "-R", "full", "-N", "never", "-V", "id", "--rcpt=<a@example.org> NOTIFY=DELAY"]
+    with ScriptedServer(Polite(extensions=())) as server:
+        assert msmtp(tmp_path, account(server.port), *words, *TO).code == 0
+    (mail,) = server.sessions[0].mails
+    assert (mail.sender_parameters, mail.recipient_parameters) == (b"", [b"", b""])
+    with ScriptedServer(Polite(extensions=("DSN",))) as server:
+        assert msmtp(tmp_path, account(server.port), *words, *TO).code == 0
+    assert server.sessions[0].mails[0].sender_parameters == b"RET=FULL ENVID=id"
+
+
+@pytest.mark.parametrize(("extensions", "said"), [((), b""), (("SMTPUTF8",), b"SMTPUTF8")])
+def test_smtputf8_is_asked_for_where_it_is_offered(tmp_path, extensions, said):
+    with ScriptedServer(Polite(extensions=extensions)) as server:
+        assert msmtp(tmp_path, account(server.port), "--smtputf8", *TO).code == 0
+    assert server.sessions[0].mails[0].sender_parameters == said
+
+
+def test_a_literal_sender_keeps_its_patterns(tmp_path):
+    with ScriptedServer(Polite()) as server:
+        assert msmtp(tmp_path, account(server.port), "--literal-from", "-f", "%U@%H", *TO).code == 0
+    assert server.sessions[0].mails[0].sender == b"<%U@%H>"
+
+
 def test_dsn_without_the_servers_support_is_refused(tmp_path):
     with ScriptedServer(Polite(extensions=())) as server:
         run = msmtp(tmp_path, account(server.port, "dsn_notify failure"), *TO)

@@ -38,14 +38,16 @@ class CommandLine:
     bt, bv and q.  ``settings`` are the values for the account's attributes (:class:`~msmtp.config.account.Account`) but
     the envelope-from address, which is ``sender``: None if not given, '' for the null sender.  ``account`` and ``file``
     are None if not given.  ``rmqs`` and ``configure`` are the arguments of these options, ``envelope_id`` that of -V,
-    ``queue_interval`` that of -q ('' for once).  ``program`` is the name to begin messages with.  ``literal_sender`` is
-    for who takes ``sender`` from somebody else than the user: no %U or the like is replaced in it then.
+    ``queue_interval`` that of -q ('' for once), ``rcpts`` those of --rcpt.  ``program`` is the name to begin messages
+    with.  ``literal_sender`` is for who takes ``sender`` from somebody else than the user: no %U or the like is
+    replaced in it then.
     """
 
     __slots__ = (
         "account",
         "configure",
         "debug",
+        "dsn_if_offered",
         "envelope_id",
         "file",
         "literal_sender",
@@ -54,6 +56,7 @@ class CommandLine:
         "pretend",
         "program",
         "queue_interval",
+        "rcpts",
         "read_envelope_from",
         "read_recipients",
         "recipients",
@@ -61,6 +64,7 @@ class CommandLine:
         "sender",
         "serverinfo",
         "settings",
+        "smtputf8",
     )
 
     def __init__(self, program: str = "msmtp") -> None:
@@ -68,6 +72,7 @@ class CommandLine:
         self.mode = ""
         self.operation = ""
         self.recipients: list[str] = []
+        self.rcpts: list[str] = []
         self.settings: dict[str, object] = {}
         self.sender: str | None = None
         self.literal_sender = False
@@ -82,6 +87,8 @@ class CommandLine:
         self.debug = False
         self.read_recipients = False
         self.read_envelope_from = False
+        self.dsn_if_offered = False
+        self.smtputf8 = False
 
     @property
     def sends(self) -> bool:
@@ -164,6 +171,8 @@ def _apply(line: CommandLine, row: Option, value: str | None) -> None:
         line.sender = str(stored)
     elif row.target == ACCOUNT:
         line.settings[row.attribute] = stored
+    elif row.attribute == "rcpts":
+        line.rcpts.append(str(stored))
     elif row.attribute == "operation":
         _take_operation(line, str(stored))
     elif row.attribute == "mode":
@@ -222,11 +231,11 @@ def _check(line: CommandLine) -> None:
         raise UsageFailure("cannot use both --host and --account")
     if line.sender is not None and line.read_envelope_from:
         raise UsageFailure("cannot use both --from and --read-envelope-from")
-    if line.mode in ("serverinfo", "rmqs") and line.recipients:
+    if line.mode in ("serverinfo", "rmqs") and (line.recipients or line.rcpts):
         raise UsageFailure("too many arguments", hint="recipients belong to a mail, and this mode sends none")
-    if line.mode == "sendmail" and not (line.recipients or line.read_recipients or line.pretend):
+    if line.mode == "sendmail" and not (line.recipients or line.rcpts or line.read_recipients or line.pretend):
         raise UsageFailure("no recipients found", hint="name them as arguments, or use -t to take them from the mail")
     # A line end in an address would begin a command or a header field of somebody else's choice.
-    for address in (*line.recipients, line.sender or ""):
+    for address in (*line.recipients, *line.rcpts, line.sender or ""):
         if any(end in address for end in LINE_ENDS):
             raise UsageFailure(f"address {address!a} contains a line end")

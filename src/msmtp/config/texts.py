@@ -354,6 +354,29 @@ TEXTS: dict[str, Text] = {
         "identify the mail in notifications",
         "An identifier of the mail, which delivery status notifications will repeat, if the server supports DSN.",
     ),
+    "--rcpt": Text(
+        "<address> [words]",
+        "a further recipient, with words of its own",
+        "Send to this recipient too, and tell the server these words about it: `NOTIFY=`, `ORCPT=` or both, as RFC "
+        "3461 writes them. May be given more than once. The server must support DSN.",
+    ),
+    "--dsn-if-offered": Text(
+        "",
+        "leave out DSN where the server lacks it",
+        "If the server does not support DSN, do not tell it what notifications are asked for, rather than not sending "
+        "the mail: what a program does that passes on the mail of others (RFC 3461, 5.2.2).",
+    ),
+    "--smtputf8": Text(
+        "",
+        "the mail is internationalised",
+        "Ask for SMTPUTF8 if the server supports it, whether or not the addresses and the header show that the mail "
+        "needs it: a part of it may (RFC 6531).",
+    ),
+    "--literal-from": Text(
+        "",
+        "take the envelope-from address as it is",
+        "Replace no patterns such as `%U` in the address given with `--from`: somebody else has chosen it.",
+    ),
     "logfile": Text(
         "file",
         "write a line about each mail to this file",

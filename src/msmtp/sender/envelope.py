@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from msmtp.config.account import Account
     from msmtp.config.command_line import CommandLine
     from msmtp.sender.spool import Mail
+    from msmtp.sender.transfer import Parameter
     from msmtp.smtp.extensions import Extensions
 
+DSN_WORDS = (b"NOTIFY=", b"ORCPT=")  # what RCPT may say of a recipient (RFC 3461, 4)
 NULL_SENDER = "MAILER-DAEMON"  # in any case of letters; what sendmail's callers write for <>
 TOKEN_OCTETS = 16  # RFC 5322, 3.6.4: unique; 128 random bits are
 
@@ -29,10 +31,10 @@ class Letter:
 
     ``utf8_header``: the header holds UTF-8 (RFC 6532).  ``size``: octets as RFC 1870 counts them; ``log_size``: as the
     log does.  ``ascii``: sender and recipients with their domains in ASCII, or why that cannot be; made at once,
-    because the library for it reads files.
+    because the library for it reads files.  ``words``: by recipient, what RCPT says of it alone.
     """
 
-    __slots__ = ("ascii", "header", "log_size", "mail", "recipients", "sender", "size", "utf8_header")
+    __slots__ = ("ascii", "header", "log_size", "mail", "recipients", "sender", "size", "utf8_header", "words")
 
     def __init__(self, mail: Mail, header: bytes, sender: bytes, addressed: list[bytes]) -> None:
         scan = Scan()
@@ -45,6 +47,7 @@ class Letter:
         self.log_size = scan.log_size + mail.scan.log_size
         self.utf8_header = scan.has_8bit and is_utf8(header)
         self.ascii = ascii_addresses([sender, *addressed])
+        self.words: dict[bytes, tuple[Parameter, ...]] = {}
 
     def content(self) -> Iterator[bytes]:
         """The mail's octets in blocks, with the line ends it came with; of a stored mail, its header."""
@@ -72,11 +75,50 @@ def addressed(line: CommandLine, account: Account, mail: Mail | None) -> list[by
     found = [
         address for argument in line.recipients for address in recipients.argument_recipients(os.fsencode(argument))
     ]
+    if line.rcpts:
+        found += [spoken_of(text)[0] for text in line.rcpts]
     if line.read_recipients and mail is not None:
         found += recipients.header_recipients(mail.fields)
     if not found:
         raise nobody()
     return expand(found, account.aliases)
+
+
+def spoken_of(text: str) -> tuple[bytes, tuple[Parameter, ...]]:
+    """Address and words of ``--rcpt='<address> NOTIFY=... ORCPT=...'``.  Raises UsageFailure."""
+    path, *words = os.fsencode(text).split(b" ")
+    while words and not ends_path(path):
+        path += b" " + words.pop(0)
+    if not ends_path(path) or not all(word.startswith(DSN_WORDS) for word in words):
+        raise UsageFailure(
+            f"option '--rcpt' cannot take {text!a}",
+            hint="write --rcpt='<address> NOTIFY=conditions ORCPT=type;address'",
+        )
+    return path[1:-1], tuple([(name, value) for name, _, value in [word.partition(b"=") for word in words]])
+
+
+def ends_path(text: bytes) -> bool:
+    """Whether this is all of an address in angle brackets: the last of them does not stand within quotes."""
+    quotes = text.replace(b"\\\\", b"").replace(b'\\"', b"").count(b'"')
+    return text[:1] == b"<" and text[-1:] == b">" and len(text) > len("<>") and quotes % 2 == 0
+
+
+def words_for(line: CommandLine, account: Account) -> dict[bytes, tuple[Parameter, ...]]:
+    """What --rcpt says of recipients, and of those that stand for them after aliases were replaced."""
+    return {
+        address: words
+        for recipient, words in map(spoken_of, line.rcpts)
+        for address in expand([recipient], account.aliases)
+    }
+
+
+def adapt(envelope: Envelope, line: CommandLine, extensions: Extensions) -> None:
+    """Ask this server for what the command line wants, and where it wishes so for no more than is offered."""
+    if line.smtputf8 and extensions.has(b"SMTPUTF8"):
+        envelope.utf8 = True
+    if line.dsn_if_offered and not extensions.has(b"DSN"):
+        envelope.notify = envelope.amount = envelope.envid = b""
+        envelope.words = {}
 
 
 def nobody() -> UsageFailure:
@@ -149,10 +191,14 @@ def envelope_for(letter: Letter, account: Account, envid: bytes, extensions: Ext
     envelope.notify = account.dsn_notify.encode()
     envelope.amount = account.dsn_return.encode()
     envelope.envid = envid
+    envelope.words = letter.words
     if envelope.utf8 and not extensions.has(b"SMTPUTF8"):
         if isinstance(letter.ascii, Failure):
             raise letter.ascii
         envelope.sender, *recipients_ = letter.ascii
+        if letter.words:
+            said = zip(recipients_, envelope.recipients, strict=True)
+            envelope.words = {new: letter.words[old] for new, old in said if old in letter.words}
         envelope.recipients = tuple(recipients_)
     check_size(letter, extensions)
     if account.missing_extension == "refuse":

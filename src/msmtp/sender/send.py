@@ -34,7 +34,7 @@ UNCERTAIN = "the server may have taken the mail all the same: it was sent to its
 
 def send(line: CommandLine, reporter: Reporter) -> int:
     """Send the mail on standard input; the exit code.  Raises what fails before there is an account to log to."""
-    if not line.recipients and not line.read_recipients and not line.pretend:
+    if not (line.recipients or line.rcpts or line.read_recipients or line.pretend):
         raise envelope.nobody()
     source = Source()
     account = accounts.settle(line, reporter, source.author)
@@ -44,6 +44,8 @@ def send(line: CommandLine, reporter: Reporter) -> int:
         accounts.print_settings(account, line)
     mail = source.mail()
     letter = envelope.compose(mail, account, envelope.addressed(line, account, mail))
+    if line.rcpts:
+        letter.words = envelope.words_for(line, account)
     return Sending(line, reporter, account, letter).run()
 
 
@@ -119,6 +121,8 @@ class Sending:
             try:
                 extensions = session.extensions
                 addressed = envelope.envelope_for(self.letter, self.account, envid, extensions)
+                if self.line.smtputf8 or self.line.dsn_if_offered:
+                    envelope.adapt(addressed, self.line, extensions)
                 partial = self.account.partial_recipients
                 self.transfer = Transfer(session, addressed, self.letter, partial=partial)
                 delivery = self.transfer.run()

@@ -46,10 +46,11 @@ class Envelope:
     """What MAIL and RCPT say.
 
     ``sender``: b"" for the null sender.  ``size``: octets on the wire, before dots are stuffed (RFC 1870, 3).
-    ``notify``, ``amount``, ``envid``: RFC 3461's NOTIFY, RET and ENVID, b"" for none.
+    ``notify``, ``amount``, ``envid``: RFC 3461's NOTIFY, RET and ENVID, b"" for none.  ``words``: by recipient, what
+    RCPT says of it in place of ``notify``.
     """
 
-    __slots__ = ("amount", "eight_bit", "envid", "notify", "recipients", "sender", "size", "utf8")
+    __slots__ = ("amount", "eight_bit", "envid", "notify", "recipients", "sender", "size", "utf8", "words")
 
     def __init__(self, sender: bytes, recipients: tuple[bytes, ...], size: int) -> None:
         self.sender = sender
@@ -60,6 +61,7 @@ class Envelope:
         self.notify = b""
         self.amount = b""
         self.envid = b""
+        self.words: dict[bytes, tuple[Parameter, ...]] = {}
 
     def mail(self, extensions: Extensions) -> Mail:
         """The MAIL command, with the parameters this server understands."""
@@ -79,7 +81,9 @@ class Envelope:
     def rcpts(self) -> list[Command]:
         """The RCPT commands, in order."""
         parameters: tuple[Parameter, ...] = ((b"NOTIFY", self.notify),) if self.notify else ()
-        return [Rcpt(recipient, parameters) for recipient in self.recipients]
+        if not self.words:
+            return [Rcpt(recipient, parameters) for recipient in self.recipients]
+        return [Rcpt(recipient, self.words.get(recipient, parameters)) for recipient in self.recipients]
 
 
 class Transfer:
@@ -102,7 +106,8 @@ class Transfer:
     def run(self) -> Delivery:
         """Send the mail.  Raises a failure if nobody got it, or if somebody was refused and ``partial`` is off."""
         extensions = self.session.extensions
-        if (self.envelope.notify or self.envelope.amount or self.envelope.envid) and not extensions.has(b"DSN"):
+        said = self.envelope
+        if (said.notify or said.amount or said.envid or said.words) and not extensions.has(b"DSN"):
             raise UnsupportedFailure("the server does not support DSN", hint="set dsn_notify and dsn_return off")
         if self.fits_ahead(extensions):
             return self.one_flight()
