@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import sys
@@ -22,9 +23,9 @@ PLAIN = (b"client.example", requests.EXTENDED, b"", b"", b"sender@example.org", 
 class Broker:
     """A broker process; ``log`` its journal's file, ``page`` its counters."""
 
-    def __init__(self, folder: Path, command: str | None = "cat", **said: object) -> None:
+    def __init__(self, folder: Path, command: str | None = "cat", number: int = 0, **said: object) -> None:
         self.folder = folder
-        self.log = folder / "log"
+        self.log = folder / f"log-{number}"
         settings = Settings()
         settings.command = command
         settings.log = str(self.log)
@@ -48,6 +49,9 @@ class Broker:
     def _be(self, control: int) -> None:
         status = 70
         try:
+            faulthandler.disable()  # pytest's, as are the handlers of these
+            for number in (signal.SIGINT, signal.SIGALRM, signal.SIGWINCH):
+                signal.signal(number, signal.SIG_DFL)
             output = os.open(self.folder / "stderr", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
             os.dup2(output, 1)
             os.dup2(output, 2)
@@ -118,7 +122,7 @@ class Brokers:
         self.started: list[Broker] = []
 
     def __call__(self, command: str | None = "cat", **said: object) -> Broker:
-        self.started.append(Broker(self.folder, command, **said))
+        self.started.append(Broker(self.folder, command, len(self.started), **said))
         return self.started[-1]
 
     def end_with_the_test(self) -> None:

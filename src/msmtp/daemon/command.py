@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 
 from msmtp.config.daemon_settings import DEFAULT_COMMAND
 from msmtp.failures import ConfigFailure
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 PLACE = "%F"
 NULL_SENDER = b"MAILER-DAEMON"  # in the place of <>, as upstream has it
 SHELL = "/bin/sh"
+_OUR_DOOR = b"msmtp.sender.main"  # stands in every script that starts our sender
+_BEGINNING = 8_192  # octets of a script in which it stands
 _FORMAT, _DIRECTORY = 0o170000, 0o040000  # S_IFMT, S_IFDIR
 DEFAULT_PATH = b"/usr/local/bin:/usr/bin:/bin"
 
@@ -153,6 +156,21 @@ def is_privileged(path: str) -> bool:
         return bool(os.stat(path).st_mode & 0o6000)
     except OSError:
         return False
+
+
+def is_ours(path: str) -> bool:
+    """Whether a program is the msmtp of this package: a launcher or a console script that says so."""
+    try:
+        with open(path, "rb") as file:
+            beginning = file.read(_BEGINNING)
+    except OSError:
+        return False
+    return beginning.startswith(b"#!") and _OUR_DOOR in beginning
+
+
+def exec_words() -> tuple[str, list[bytes]]:
+    """How this package's msmtp is started where no program of that name is: path, and the words before its own."""
+    return sys.executable, [os.fsencode(sys.executable), b"-I", b"-m", b"msmtp"]
 
 
 def fault_of_address(address: bytes) -> str:

@@ -29,7 +29,7 @@ import time
 from msmtp import sandbox
 from msmtp.daemon import environment, events, requests, runner
 from msmtp.daemon.channel import Channel, ChannelGone
-from msmtp.daemon.command import Command, fault_of_address, is_privileged
+from msmtp.daemon.command import Command, exec_words, fault_of_address, is_ours, is_privileged
 from msmtp.daemon.loop import Loop
 from msmtp.exits import BY_CODE
 from msmtp.failures import ChannelFailure, ConfigFailure
@@ -40,7 +40,7 @@ from msmtp.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from msmtp.config.daemon_settings import Settings
     from msmtp.daemon.channel import Message
@@ -171,6 +171,7 @@ class DeliveryBroker:
         "_limit",
         "_loop",
         "_names_user",
+        "_ours",
         "_page",
         "_runner",
         "_sessions",
@@ -204,6 +205,7 @@ class DeliveryBroker:
         self._ended = ended
         self._command = Command(settings.command)
         self._base = environment.inherited(os.environb)
+        self._ours = is_own_msmtp(settings, self._base)
         self._spool = open_spool(settings)
         self._runner = runner.Runner(loop, settings.command_timeout)
         self._limit = settings.max_size or NO_LIMIT
@@ -446,13 +448,22 @@ class DeliveryBroker:
 
     def _run(self, session: _Session, mail: _Mail, sealed: int) -> None:
         """Start the command.  Raises OSError."""
-        argv = self._command.argv(mail.sender, *_words(mail, self._command))
+        recipients: list[bytes] = [recipient for recipient, _ in mail.recipients]
+        options: list[bytes] = []
+        if self._ours:
+            recipients, options = dsn_words(mail.parameters, mail.recipients)
+            if b"%" in mail.sender:
+                options.append(b"--literal-from")  # a client's address is no place for %H
+        argv = self._command.argv(mail.sender, recipients, options)
         variables = {**self._base, **self._describe(session, mail)}
 
         def start(output: int) -> int:
-            if self._warm and self._command.is_default:
+            if self._warm and self._warm.fresh():
                 return self._warm.start(argv, variables, sealed, output)
             path = self._command.program(variables)
+            if self._ours and not is_ours(path):
+                path, before = exec_words()
+                return runner.spawn(path, [*before, *argv[1:]], variables, sealed, output)
             if not path:
                 raise FileNotFoundError(errno.ENOENT, f"there is no program {self._command.name}")
             return runner.spawn(path, argv, variables, sealed, output)
@@ -547,13 +558,6 @@ def _check_parameters(parameters: Sequence[bytes]) -> None:
                 raise ChannelFailure("a parameter has no value that it may have")
         except ValueError:
             raise ChannelFailure("a parameter has no value that it may have") from None
-
-
-def _words(mail: _Mail, command: Command) -> tuple[list[bytes], list[bytes]]:
-    """Recipients, and options that say what the client said about them, as the command takes them."""
-    if not command.is_default:
-        return [recipient for recipient, _ in mail.recipients], []
-    return dsn_words(mail.parameters, mail.recipients)
 
 
 def dsn_words(
@@ -809,11 +813,20 @@ def run(  # noqa: PLR0913 - what it needs, half of it by name
     broker.close()
 
 
+def is_own_msmtp(settings: Settings, variables: Mapping[bytes, bytes]) -> bool:
+    """Whether the command is this package's msmtp.
+
+    It is if no command was chosen.  One that says the same may mean another program of that name.
+    """
+    command = Command(settings.command)
+    return settings.command is None or (command.is_default and is_ours(command.program(variables)))
+
+
 def warm_for(settings: Settings) -> Warm | None:
     """What runs the default command in a fork of this process, if it may and the command is this package's."""
-    command = Command(settings.command)
-    if not settings.warm or not command.is_default:
+    inherited = environment.inherited(os.environb)
+    if not settings.warm or not is_own_msmtp(settings, inherited):
         return None
-    from msmtp.daemon.warm import Warm, is_ours
+    from msmtp.daemon.warm import Warm, usable
 
-    return Warm() if is_ours(command.program(environment.inherited(os.environb))) else None
+    return Warm(inherited) if usable() else None

@@ -101,11 +101,21 @@ _PROTOCOL_TLS_CLIENT, _PROTOCOL_TLS_SERVER = 16, 17
 _CONTENT_HANDSHAKE = 22
 
 
+_READY: list[Context] = []
+
+
+def have_one_ready() -> None:
+    """Make the next context now: for a process that forks, whose children each take it as if it were new."""
+    _READY.append(new_context())
+
+
 def new_context() -> Context:
     """A client's context: verifies the chain and the host name, offers TLS 1.2 and newer with OpenSSL's suites.
 
     A server that wants to renegotiate is told no: nothing of ours needs it.
     """
+    if _READY:
+        return _READY.pop()
     if PRIVATE:
         context: Context = _library._SSLContext(_PROTOCOL_TLS_CLIENT)  # noqa: SLF001
     else:

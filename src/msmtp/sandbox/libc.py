@@ -67,17 +67,22 @@ def words(size: int, *values: int) -> bytes:
     return b"".join([value.to_bytes(size, sys.byteorder) for value in values])
 
 
+_WAYS: list[tuple[Callable[[str], Any], Callable[[bytes], int], Callable[[], int]]] = []
+"""Those of this process, once they were looked for."""
+
+
 class Library:
     """The C library of this process.  ImportError where Python was built without ctypes."""
 
     __slots__ = ("_address", "_errno", "_function")
 
     def __init__(self) -> None:
-        try:
-            ways = private()
-        except Exception:  # noqa: BLE001 - whatever a later Python changed about its private module
-            ways = public()
-        self._function, self._address, self._errno = ways
+        if not _WAYS:
+            try:
+                _WAYS.append(private())
+            except Exception:  # noqa: BLE001 - whatever a later Python changed about its private module
+                _WAYS.append(public())
+        self._function, self._address, self._errno = _WAYS[0]
 
     def call(self, name: str, *arguments: int | bytes | None) -> int:
         """Call a function that returns -1 and sets errno when it fails; then OSError."""
