@@ -573,3 +573,35 @@ def test_a_result_fits_a_reply():
     assert len(text) <= delivery.TEXT_LIMIT
     assert last_line(b"\n \n") == ""
     assert last_line("grüße\n".encode()) == "grüße"
+
+
+# The role.
+
+
+@pytest.mark.parametrize("is_large", [False, True])
+def test_all_of_it_works_in_the_sandbox(broker, taker, tmp_path, is_large):
+    one = broker(taker, sandbox="require")
+    worker = one.session()
+    content = b"x" * (3 << 20 if is_large else 100)
+    assert worker.mail(content)[0] == 250
+    assert taken(tmp_path)[0].endswith(content)
+    assert "role delivery: " in one.logged()
+    assert "NOT in force" not in one.logged()
+
+
+def test_hung_commands_and_what_they_leave_are_ended_from_within_the_sandbox(broker):
+    one = broker("sh -c 'setsid sleep 1000 & sleep 1000'", sandbox="require", command_timeout=0.3)
+    assert one.session().mail(b"x")[0] == 451
+    wait_for(lambda: one.children() == [])
+
+
+def test_a_command_with_rights_of_its_own_gets_the_role_that_leaves_them(tmp_path):
+    settings = Settings()
+    settings.command = f"{tmp_path}/postdrop"
+    (tmp_path / "postdrop").write_text("")
+    (tmp_path / "postdrop").chmod(0o2755)
+    name, reason = delivery.role(settings)
+    assert name == "delivery-setgid"
+    assert "postdrop" in reason
+    settings.command = "cat"
+    assert delivery.role(settings) == ("delivery", "")

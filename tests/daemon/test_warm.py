@@ -293,3 +293,17 @@ def test_a_mail_under_way_warm_is_ended_at_its_time_limit(broker, tmp_path, monk
 def test_modules_are_there():
     assert all(name in sys.modules or warm.import_module(name) for name in warm.MODULES)
     assert signal.SIGPIPE in warm.DEFAULT_SIGNALS
+
+
+@pytest.mark.parametrize("is_warm", [True, False])
+def test_the_default_command_works_within_the_sandbox(broker, tmp_path, monkeypatch, is_warm):
+    home = tmp_path / "home"
+    monkeypatch.setenv("HOME", str(home))
+    with ScriptedServer(Polite(starttls=True, mechanisms=("PLAIN",))) as server:
+        names = {"port": server.port, "closed": 1, "authority": certificates.localhost().authority, "folder": home}
+        lay_out(home, Case(f"{TLS}auth plain\nuser joe\npasswordeval echo secret\nsandbox require\n"), names)
+        one = broker(None, warm=is_warm, sandbox="require")
+        worker = one.session()
+        assert worker.mail(MAIL)[0] == 250
+        assert worker.mail(MAIL)[0] == 250
+    assert len(server.sessions) == 2
