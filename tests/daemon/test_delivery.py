@@ -14,7 +14,7 @@ from tests.support.delivering import PLAIN, Brokers
 
 from msmtp.config.daemon_settings import Settings
 from msmtp.daemon import delivery, requests
-from msmtp.daemon.channel import ChannelGone
+from msmtp.daemon.channel import Channel, ChannelGone, pair
 from msmtp.daemon.delivery import dsn_words, last_line, verdict
 from msmtp.daemon.runner import Outcome
 from msmtp.failures import ConfigFailure
@@ -504,8 +504,15 @@ def test_the_proxys_word_counts_where_the_supervisor_says_so(broker, taker, tmp_
 def test_a_name_that_was_looked_up_stands_in_the_trace(broker, taker, tmp_path):
     one = broker(taker)
     worker = one.session()
-    one.channel.send(requests.PEER_NAME, worker.number, b"host.example")
-    one.ping()
+    ours, theirs = pair()
+    one.channel.send(requests.NAMES, descriptors=(theirs,))
+    os.close(theirs)
+    names = Channel(ours)
+    names.send(requests.PEER_NAME, worker.number, b"host.example")
+    names.send(requests.PING, 1)  # it may say nothing else, and above all announce no session
+    with pytest.raises(ChannelGone):
+        names.receive(())
+    names.close()
     assert worker.mail(b"x")[0] == 250
     assert b"(host.example [192.0.2.1])" in taken(tmp_path)[0]
 

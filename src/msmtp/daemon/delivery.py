@@ -70,7 +70,8 @@ PERMITTED: dict[str, tuple[Request, ...]] = {
 }
 """What a worker may say in each state; anything else is junk, and the session is hung up on."""
 
-CONTROLS = (requests.PING, requests.DELIVERY_SESSION, requests.PEER_NAME, requests.CONTROL)
+CONTROLS = (requests.PING, requests.DELIVERY_SESSION, requests.CONTROL, requests.NAMES)
+"""What the keeper and supervisors may say; who looks names up reads what strangers wrote, and may say less."""
 
 _RULES: dict[bytes, Callable[[bytes], object]] = {
     b"RET": lambda value: value in {b"FULL", b"HDRS"},
@@ -216,21 +217,23 @@ class DeliveryBroker:
 
     # -- whom it serves
 
-    def control(self, descriptor: int) -> None:
-        """Serve a supervisor, or the keeper, at the other end of a channel."""
+    def control(self, descriptor: int, permitted: tuple[Request, ...] = CONTROLS) -> None:
+        """Serve a supervisor, or the keeper, at the other end of a channel; or hear who looks names up."""
         channel = Channel(descriptor)
         channel.set_blocking(False)
         self._controls[descriptor] = channel
-        self._loop.watch(descriptor, lambda _events: self._answer_control(descriptor, channel))
+        self._loop.watch(descriptor, lambda _events: self._answer_control(descriptor, channel, permitted))
 
-    def _answer_control(self, descriptor: int, channel: Channel) -> None:
+    def _answer_control(self, descriptor: int, channel: Channel, permitted: tuple[Request, ...]) -> None:
         try:
             while True:
-                said = channel.receive(CONTROLS)
+                said = channel.receive(permitted)
                 if said.name == "DELIVERY_SESSION":
                     self.session(said)
                 elif said.name == "CONTROL":
                     self.control(said.descriptors[0])
+                elif said.name == "NAMES":
+                    self.control(said.descriptors[0], (requests.PEER_NAME,))
                 elif said.name == "PEER_NAME":
                     self._name_peer(said)
                 else:
@@ -251,13 +254,13 @@ class DeliveryBroker:
         channel = Channel(said.descriptors[0])
         channel.set_blocking(False)
         session = _Session(said, channel)
-        self._sessions[session.number] = session
+        self._sessions[channel.fileno()] = session
         self._loop.watch(channel.fileno(), lambda _events: self._answer(session))
 
     def _name_peer(self, said: Message) -> None:
-        session = self._sessions.get(said.number("session"))
-        if session:
-            session.name = said.octets("name")
+        for session in self._sessions.values():
+            if session.number == said.number("session"):
+                session.name = said.octets("name")
 
     def drain(self) -> None:
         """End when the last session has, and the last command (SIGTERM, or the keeper is gone)."""
@@ -296,12 +299,11 @@ class DeliveryBroker:
         """No more of this worker; a mail that was not committed is dropped, a command that runs goes on."""
         if session.channel is None:
             return
+        del self._sessions[session.channel.fileno()]
         self._loop.forget(session.channel.fileno())
         session.channel.close()
         session.channel = None
         self._drop(session)
-        if self._sessions.get(session.number) is session:
-            del self._sessions[session.number]
         self._end_if_alone()
 
     def _drop(self, session: _Session) -> None:

@@ -23,7 +23,7 @@ from msmtp.daemon import events, privileges, service, throttle, titles
 from msmtp.daemon.channel import Channel, pair
 from msmtp.daemon.journal import complain, complain_of
 from msmtp.daemon.loop import Loop
-from msmtp.daemon.requests import BROKER, CONTROL, DRAIN, HUNG, READY, TO_DELIVERY
+from msmtp.daemon.requests import BROKER, CONTROL, DRAIN, HUNG, NAMES, READY, TO_DELIVERY
 from msmtp.daemon.slots import Slots
 from msmtp.daemon.status import Page
 from msmtp.exits import EX_OSERR
@@ -229,7 +229,7 @@ class Keeper:
         """Make a way for names to be told to delivery, if both are there."""
         names, broker = generation.children.get("names"), generation.children.get("delivery")
         if names is not None and broker is not None:
-            self.join(names, TO_DELIVERY, (), broker, CONTROL)
+            self.join(names, TO_DELIVERY, (), broker, NAMES)
 
     # What the others do.
 

@@ -95,6 +95,10 @@ TO_DELIVERY = Request(
     6, "TO_DELIVERY", "keeper", "names", (), 1, "any time",
     "delivery runs; the descriptor is the way to it, and replaces the one before",
 )  # fmt: skip
+NAMES = Request(
+    7, "NAMES", "keeper", "delivery", (), 1, "any time",
+    "the descriptor is a way for names, which may say PEER_NAME there and no more",
+)  # fmt: skip
 DRAIN = Request(2, "DRAIN", "keeper", "supervisor", (), 0, "once", "accept no more, end when the sessions have")
 READY = Request(3, "READY", "supervisor", "keeper", (), 0, "once", "listening, and the first workers wait")
 HUNG = Request(
