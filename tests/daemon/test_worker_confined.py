@@ -15,51 +15,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.support.worker_ends import PASSWORD, Ends, settings
+from tests.support.inside import PYTHONS
+from tests.support.worker_ends import PASSWORD, Confined, settings
 
-from msmtp import sandbox
-from msmtp.daemon import descriptors, worker
 from msmtp.daemon import requests as rows
-from msmtp.daemon.channel import pair
+from msmtp.daemon import worker
 
 TOP = Path(__file__).resolve().parents[2]
-
-
-class Confined(Ends):
-    """The ends of a worker's process."""
-
-    def __init__(self, made=None, flags=0, *, policy=sandbox.REQUIRE, **how):
-        made = made or settings()
-        ours, theirs = pair()
-        prepared = worker.prepare(made)
-        self.child = os.fork()
-        if not self.child:
-            try:
-                descriptors.keep_only({theirs, prepared.ruleset})
-                worker.run(theirs, made, prepared, policy)
-            finally:
-                os._exit(99)
-        os.close(theirs)
-        prepared.close()
-        super().__init__(made, flags, control=ours, **how)
-
-    def give_up(self):
-        """It was never given its connection."""
-        for end in (self.client, self.connection):
-            end.close()
-        os.close(self.door)
-        self.supervisor.join(5)
-        self.delivery.join(5)
-
-    def status(self):
-        """How it ended; waits for it."""
-        if self.child:
-            self.ended_with = os.waitstatus_to_exitcode(os.waitpid(self.child, 0)[1])
-            self.child = 0
-            for end in (self.supervisor, self.delivery, self.auth):
-                if end:
-                    end.join(5)
-        return self.ended_with
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -244,8 +206,9 @@ MORE = {"brk", "mmap", "munmap", "mremap", "madvise", "shutdown", "rt_sigreturn"
 SESSION = """
 import sys
 sys.path[:0] = {path!r}
-from tests.daemon.test_worker_confined import Confined, ENVELOPE, settings, worker
-from msmtp.daemon import requests as rows
+from tests.support.worker_ends import Confined, settings
+from msmtp.daemon import worker
+ENVELOPE = {envelope!r}
 worker.warm(settings())
 ends = Confined(tcp=True)
 ends.connect()
@@ -264,10 +227,14 @@ sys.exit(ends.status())
 """
 
 
+def session(mails, badly=False):
+    return SESSION.format(path=[str(TOP / "src"), str(TOP)], mails=mails, badly=badly, envelope=ENVELOPE)
+
+
 def traced(folder, mails, badly=False):
     """The system calls of a session's worker, in order, from the moment that it was confined."""
     record = folder / "record"
-    code = SESSION.format(path=[str(TOP / "src"), str(TOP)], mails=mails, badly=badly)
+    code = session(mails, badly)
     done = subprocess.run(
         ["strace", "-f", "-o", record, sys.executable, "-c", code],
         capture_output=True, text=True, timeout=60, check=False, cwd=TOP,
@@ -289,3 +256,33 @@ def test_faults_78_a_session_takes_few_calls_and_no_others(tmp_path):
     assert a_mail <= 26, a_mail
     assert len(plain) - a_mail <= 20
     assert set(traced(tmp_path, 1, badly=True)) <= CALLS | MORE
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+@pytest.mark.parametrize(
+    "environment", [{}, {"PYTHONMALLOC": "malloc", "MALLOC_PERTURB_": "85"}, {"PYTHONMALLOC": "debug"}]
+)
+@pytest.mark.parametrize("badly", [False, True])
+def test_other_pythons_and_allocators_serve_alike(python, environment, badly):
+    """What a session needs is loaded before, whichever Python it is: a call too many would end it."""
+    done = subprocess.run(
+        [python, "-B", "-W", "ignore", "-c", session(2, badly)],
+        capture_output=True, text=True, timeout=60, check=False, cwd=TOP, env={**os.environ, **environment},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_many_mails_take_no_more_memory():
+    with confined() as ends:
+        ends.hear()
+        ends.ask(ENVELOPE[0])
+
+        def serve(count):
+            for _ in range(count):
+                assert ends.code(*ENVELOPE[1:], "DATA", b"x" * 70_000 + b"\r\n.\r\n") == 250
+            with open(f"/proc/{ends.child}/smaps_rollup") as report:
+                return next(int(line.split()[1]) for line in report if line.startswith("Private_Dirty"))
+
+        before = serve(400)
+        assert serve(400) - before < 200  # KiB; a reference cycle a mail would take more
+        assert ends.code("QUIT") == 221

@@ -7,7 +7,9 @@ import socket
 import threading
 from contextlib import contextmanager
 
+from msmtp import sandbox
 from msmtp.config.daemon_settings import Settings
+from msmtp.daemon import descriptors, worker
 from msmtp.daemon import requests as rows
 from msmtp.daemon.channel import Channel, pair
 from msmtp.daemon.wire import Termination
@@ -280,6 +282,43 @@ def serving(made=None, flags=0, *, ends=None, **how):
         ends.delivery.join(5) if ends.running._handover else None
         for descriptor in (ends.termination.reads, ends.termination.writes):
             os.close(descriptor)
+
+
+class Confined(Ends):
+    """The ends of a worker's process."""
+
+    def __init__(self, made=None, flags=0, *, policy=sandbox.REQUIRE, **how):
+        made = made or settings()
+        ours, theirs = pair()
+        prepared = worker.prepare(made)
+        self.child = os.fork()
+        if not self.child:
+            try:
+                descriptors.keep_only({theirs, prepared.ruleset})
+                worker.run(theirs, made, prepared, policy)
+            finally:
+                os._exit(99)
+        os.close(theirs)
+        prepared.close()
+        super().__init__(made, flags, control=ours, **how)
+
+    def give_up(self):
+        """It was never given its connection."""
+        for end in (self.client, self.connection):
+            end.close()
+        os.close(self.door)
+        self.supervisor.join(5)
+        self.delivery.join(5)
+
+    def status(self):
+        """How it ended; waits for it."""
+        if self.child:
+            self.ended_with = os.waitstatus_to_exitcode(os.waitpid(self.child, 0)[1])
+            self.child = 0
+            for end in (self.supervisor, self.delivery, self.auth):
+                if end:
+                    end.join(5)
+        return self.ended_with
 
 
 def tcp_pair():

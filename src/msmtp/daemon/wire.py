@@ -9,9 +9,9 @@ to answer first, poll(2) comes first: each saves a system call.
 
 from __future__ import annotations
 
+import _signal  # without the enumerations of signal, which would have each worker touch 260 KiB that it then has alone
 import _socket
 import select
-import signal
 from time import monotonic
 
 from msmtp.system import os
@@ -55,10 +55,10 @@ class Termination:
 
     def install(self) -> None:
         """Be told of SIGTERM; what a terminal sends to all processes alike is left to the supervisor."""
-        signal.set_wakeup_fd(self.writes, warn_on_full_buffer=False)
-        signal.signal(signal.SIGTERM, self._note)
-        for number in (signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)
+        _signal.set_wakeup_fd(self.writes, warn_on_full_buffer=False)
+        _signal.signal(_signal.SIGTERM, self._note)
+        for number in (_signal.SIGINT, _signal.SIGHUP):
+            _signal.signal(number, _signal.SIG_IGN)
 
     def _note(self, _number: int, _frame: object) -> None:
         self._asked = True
@@ -71,7 +71,7 @@ class Termination:
     def take(self) -> None:
         """Note that it has come, so that its descriptor is readable no more."""
         try:
-            self._asked = signal.SIGTERM in os.read(self.reads, 4_096) or self._asked
+            self._asked = _signal.SIGTERM in os.read(self.reads, 4_096) or self._asked
         except BlockingIOError:
             return
 
