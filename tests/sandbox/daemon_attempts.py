@@ -780,6 +780,24 @@ def _():
     assert len(os.read(again, 200_000)) == 100_000
 
 
+@needed("deliver to folders: make, move, link and remove them", roles=(*DELIVERY, "delivery-setgid"))
+def _():
+    yield
+    folder = f"{FOLDER}/writable/mailbox.{os.getpid()}"
+    for path in (folder, f"{folder}/tmp", f"{folder}/new"):
+        os.mkdir(path)
+    with open(f"{folder}/tmp/mail", "w") as file:
+        file.write("Subject: x\n")
+    os.link(f"{folder}/tmp/mail", f"{folder}/new/linked")
+    os.rename(f"{folder}/tmp/mail", f"{folder}/new/mail")
+    os.symlink("new", f"{folder}/cur")
+    os.mkfifo(f"{folder}/fifo")
+    for name in ("new/linked", "new/mail", "cur", "fifo"):
+        os.unlink(f"{folder}/{name}")
+    for path in (f"{folder}/new", f"{folder}/tmp", folder):
+        os.rmdir(path)
+
+
 @needed("run a command and learn how it ended", roles=(*DELIVERY, "delivery-setgid"))
 def _():
     yield

@@ -164,7 +164,8 @@ class Prepared:
             except (OSError, ImportError, LookupError) as error:
                 self.no_program = f"no filter {self.filter_name} for {architecture()}: {error}"
         reading = landlock.READ_FILE if role.files <= READ_FILES else landlock.READING
-        paths = [(path, reading) for path in self.readable] + [(path, landlock.WRITING) for path in self.writable]
+        writing = landlock.CHANGING if self.executable else landlock.WRITING
+        paths = [(path, reading) for path in self.readable] + [(path, writing) for path in self.writable]
         paths += [(path, landlock.RUNNING) for path in self.executable]
         if role.landlock:
             try:

@@ -23,7 +23,8 @@ ASK_VERSION = 1
 PATH_BENEATH, NET_PORT = 1, 2
 ALL_THREADS, ALL_THREADS_SINCE = 1 << 3, 8  # LANDLOCK_RESTRICT_SELF_TSYNC and its ABI
 
-WRITE_FILE, READ_FILE, READ_DIR, REMOVE_FILE, MAKE_REG = 1 << 1, 1 << 2, 1 << 3, 1 << 5, 1 << 8
+WRITE_FILE, READ_FILE, READ_DIR, REMOVE_DIR, REMOVE_FILE = 1 << 1, 1 << 2, 1 << 3, 1 << 4, 1 << 5
+MAKE_DIR, MAKE_REG, MAKE_SOCK, MAKE_FIFO, MAKE_SYM = 1 << 7, 1 << 8, 1 << 9, 1 << 10, 1 << 12
 REFER, TRUNCATE, IOCTL_DEV, RESOLVE_UNIX = 1 << 13, 1 << 14, 1 << 15, 1 << 16
 CONNECT_TCP, NET_SINCE = 1 << 1, 4
 
@@ -44,6 +45,8 @@ EXECUTE = 1
 READING = READ_FILE | READ_DIR
 RUNNING = READING | EXECUTE
 WRITING = READING | WRITE_FILE | TRUNCATE | MAKE_REG | REMOVE_FILE | IOCTL_DEV | RESOLVE_UNIX
+CHANGING = WRITING | REMOVE_DIR | MAKE_DIR | MAKE_SOCK | MAKE_FIFO | MAKE_SYM | REFER
+"""For a command of the operator's, which may deliver to a Maildir: folders, links, names moved from one to another."""
 
 OF_A_FILE = WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV | RESOLVE_UNIX | EXECUTE
 """The rights that may be given back on a path that is not a directory."""
