@@ -341,7 +341,7 @@ def test_a_wrong_password_is_answered_no_sooner_than_the_floor(bed):
     assert bed.page == {"auth_waiting": 0, "auth_refused": 1}
 
 
-def test_after_a_failure_everybody_waits_a_second_and_nobody_more(bed):
+def test_fault_34_after_a_failure_everybody_waits_a_second_and_nobody_more(bed):
     """Fault 34, and 33: the session of the other was there before the failure."""
     other = bed.worker(b"192.0.2.99")
     assert bed.worker().outcome(initial=plain("x", "z")) == "auth refused"
@@ -412,7 +412,7 @@ def test_hanging_up_buys_nothing(bed, clock):
     assert heard <= 1
 
 
-def test_one_source_waits_in_turn_and_others_do_not_wait_for_it(bed, clock):
+def test_fault_34_one_source_waits_in_turn_and_others_do_not_wait_for_it(bed, clock):
     crowd = [bed.worker() for _ in range(8)]
     for worker in crowd:
         worker.start(b"PLAIN", plain("x", "wrong"))

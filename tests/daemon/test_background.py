@@ -271,7 +271,7 @@ def test_msmtpd_goes_to_the_background_and_serves_from_its_first_moment(tmp_path
 # -- the pidfile
 
 
-def test_row_73_a_second_daemon_is_told_of_the_first(tmp_path):
+def test_fault_73_a_second_daemon_is_told_of_the_first(tmp_path):
     with started(tmp_path) as (_, port, path):
         pid = path.read_text().strip()
         command = [sys.executable, "-c", DAEMON.format(middle="pass"), str(path), str(free_port())]
@@ -285,7 +285,7 @@ def test_row_73_a_second_daemon_is_told_of_the_first(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["", "1\n", "nonsense", "our own\n", "999999999999999999999\n"])
-def test_row_73_a_number_in_a_pidfile_means_nothing_only_its_lock_does(tmp_path, content):
+def test_fault_73_a_number_in_a_pidfile_means_nothing_only_its_lock_does(tmp_path, content):
     path = tmp_path / "pid"
     path.write_text(content.replace("our own", str(os.getpid())))  # in the test: its name must be the same everywhere
     held = hold_pidfile(str(path))
@@ -297,7 +297,7 @@ def test_row_73_a_number_in_a_pidfile_means_nothing_only_its_lock_does(tmp_path,
 
 
 @pytest.mark.parametrize("content", ["", "nonsense", "\0\0"])
-def test_row_73_a_locked_one_with_no_number_is_locked(tmp_path, content):
+def test_fault_73_a_locked_one_with_no_number_is_locked(tmp_path, content):
     path = tmp_path / "pid"
     path.write_text(content)
     with path.open("r+") as other:
@@ -306,14 +306,14 @@ def test_row_73_a_locked_one_with_no_number_is_locked(tmp_path, content):
             hold_pidfile(str(path))
 
 
-def test_row_73_the_lock_ends_with_the_daemon_however_it_ends(tmp_path):
+def test_fault_73_the_lock_ends_with_the_daemon_however_it_ends(tmp_path):
     with started(tmp_path) as (_, _, path):
         end(int(path.read_text()), signal.SIGKILL)
         assert path.exists()
         hold_pidfile(str(path)).remove()
 
 
-def test_row_73_another_ones_pidfile_is_not_removed(tmp_path):
+def test_fault_73_another_ones_pidfile_is_not_removed(tmp_path):
     path = tmp_path / "pid"
     held = hold_pidfile(str(path))
     path.unlink()
@@ -322,7 +322,7 @@ def test_row_73_another_ones_pidfile_is_not_removed(tmp_path):
     assert path.read_text() == "another's"
 
 
-def test_row_73_a_pidfile_that_is_removed_meanwhile_is_not_what_is_locked(tmp_path, monkeypatch):
+def test_fault_73_a_pidfile_that_is_removed_meanwhile_is_not_what_is_locked(tmp_path, monkeypatch):
     path = tmp_path / "pid"
     original, times = fcntl.flock, []
 
@@ -340,7 +340,7 @@ def test_row_73_a_pidfile_that_is_removed_meanwhile_is_not_what_is_locked(tmp_pa
 
 
 @pytest.mark.root
-def test_row_73_a_pidfile_or_folder_of_the_service_user_is_refused(tmp_path):
+def test_fault_73_a_pidfile_or_folder_of_the_service_user_is_refused(tmp_path):
     path = tmp_path / "pid"
     path.touch()
     os.chown(path, 65534, 65534)
@@ -352,7 +352,7 @@ def test_row_73_a_pidfile_or_folder_of_the_service_user_is_refused(tmp_path):
         hold_pidfile(str(path))
 
 
-def test_row_74_a_link_at_the_pidfile_is_refused(tmp_path):
+def test_fault_74_a_link_at_the_pidfile_is_refused(tmp_path):
     (tmp_path / "target").write_text("mine")
     (tmp_path / "pid").symlink_to("target")
     with pytest.raises(ConfigFailure, match="it is a symbolic link"):

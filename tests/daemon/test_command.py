@@ -138,7 +138,7 @@ def test_addresses_that_may_be_arguments(address):
 @pytest.mark.parametrize(
     "address", [b"-t", b"--x@y", b"a b@x", b"a\n@x", b"a\0", b'"a\\\n"@x', b"\xc2\x85@x", b"a@x>", b"@a:b@c"]
 )
-def test_faults_20_and_23_addresses_that_may_not(address):
+def test_fault_20_23_addresses_that_may_not(address):
     assert fault_of_address(address)
 
 

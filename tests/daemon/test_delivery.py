@@ -231,7 +231,7 @@ def test_a_command_that_is_not_there_is_our_fault(broker):
     assert (code, text[:6]) == (451, b"4.3.5 ")
 
 
-def test_too_many_words_for_one_command_are_refused_for_good(broker):
+def test_fault_43_too_many_words_for_one_command_are_refused_for_good(broker):
     """Fault 43: never a crash with E2BIG."""
     one = broker("true", max_recipients=5000)
     recipients = [b"%d%s@example.org" % (number, b"x" * 1000) for number in range(3000)]
@@ -240,7 +240,7 @@ def test_too_many_words_for_one_command_are_refused_for_good(broker):
 
 
 @pytest.mark.parametrize("stage", ["ENVELOPE", "RECIPIENT", "BODY", "written", "file"])
-def test_a_channel_that_ends_before_the_commit_is_no_mail(broker, taker, tmp_path, stage):
+def test_fault_62_a_channel_that_ends_before_the_commit_is_no_mail(broker, taker, tmp_path, stage):
     one = broker(taker)
 
     def begin() -> None:
@@ -277,7 +277,7 @@ def test_fault_63_a_committed_mail_is_finished_though_its_worker_is_gone(broker,
     wait_for(lambda: one.children() == [])
 
 
-def test_fault_65_and_66_a_broker_that_dies_is_no_success(broker, tmp_path):
+def test_fault_65_66_a_broker_that_dies_is_no_success(broker, tmp_path):
     one = broker("sh -c 'sleep 1000'")
     worker = one.session()
     worker.envelope()

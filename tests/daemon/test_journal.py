@@ -94,7 +94,7 @@ HOSTILE = "a\nb\r\n<0>c\x1b[2Jd\u202ee\x00f%s{}%(x)s"
 
 
 @pytest.mark.parametrize("text", [HOSTILE, HOSTILE.encode()])
-def test_row_26_and_29_hostile_text_is_one_line_that_no_terminal_obeys_and_no_format(tmp_path, text):
+def test_fault_26_29_hostile_text_is_one_line_that_no_terminal_obeys_and_no_format(tmp_path, text):
     with opened(tmp_path / "log") as journal:
         journal.write(INFO, "note", text)
     line = LINE.fullmatch((tmp_path / "log").read_bytes())
@@ -102,7 +102,7 @@ def test_row_26_and_29_hostile_text_is_one_line_that_no_terminal_obeys_and_no_fo
 
 
 @pytest.mark.parametrize("text", ["x" * 100_000, "\x00" * 100_000, "é" * 100_000, b"\xff" * 100_000, "\ud800" * 5000])
-def test_row_26_a_record_is_cut_at_one_kibibyte(tmp_path, text):
+def test_fault_26_a_record_is_cut_at_one_kibibyte(tmp_path, text):
     with opened(tmp_path / "log") as journal:
         journal.write(INFO, "note", text)
         assert journal.failures == 0
@@ -111,7 +111,7 @@ def test_row_26_a_record_is_cut_at_one_kibibyte(tmp_path, text):
     assert said.decode().endswith("...\n")
 
 
-def test_row_28_a_flood_of_one_kind_in_one_session_is_dropped_and_counted(tmp_path, monkeypatch):
+def test_fault_28_a_flood_of_one_kind_in_one_session_is_dropped_and_counted(tmp_path, monkeypatch):
     now = [1000.0]
     monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
     with opened(tmp_path / "log") as journal:
@@ -131,14 +131,14 @@ def test_row_28_a_flood_of_one_kind_in_one_session_is_dropped_and_counted(tmp_pa
     ]
 
 
-def test_row_28_many_sessions_cost_no_memory_without_end(tmp_path):
+def test_fault_28_many_sessions_cost_no_memory_without_end(tmp_path):
     with opened(tmp_path / "log") as journal:
         for session in range(2 * module._KINDS_REMEMBERED):
             journal._rate(session, "note")
         assert len(journal._recent) <= module._KINDS_REMEMBERED
 
 
-def test_row_52_a_full_log_disk_stops_nothing(capfd):
+def test_fault_52_a_full_log_disk_stops_nothing(capfd):
     journal = Journal("file", "/log", os.open("/dev/full", os.O_WRONLY))
     for session in range(5):
         journal.write(ERROR, "failed", "no", session=session)
@@ -147,7 +147,7 @@ def test_row_52_a_full_log_disk_stops_nothing(capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_row_52_neither_does_a_line_that_only_half_fits():
+def test_fault_52_neither_does_a_line_that_only_half_fits():
     code = """
         import resource
         from msmtp.daemon.journal import Journal
@@ -213,14 +213,14 @@ def refused(path):
     return caught.value.message
 
 
-def test_row_74_a_symbolic_link_is_not_followed(trap):
+def test_fault_74_a_symbolic_link_is_not_followed(trap):
     path, target = trap
     path.symlink_to(target)
     assert refused(path) == f"cannot open {path}: it is a symbolic link"
     assert target.read_bytes() == b"mine"
 
 
-def test_row_74_a_dangling_link_makes_nothing(trap):
+def test_fault_74_a_dangling_link_makes_nothing(trap):
     path, target = trap
     target.unlink()
     path.symlink_to(target)
@@ -228,13 +228,13 @@ def test_row_74_a_dangling_link_makes_nothing(trap):
     assert not target.exists()
 
 
-def test_row_74_a_hard_link_is_refused(trap):
+def test_fault_74_a_hard_link_is_refused(trap):
     path, target = trap
     os.link(target, path)
     assert refused(path) == f"cannot open {path}: it has other names too (hard links)"
 
 
-def test_row_74_a_fifo_is_neither_waited_for_nor_taken(trap):
+def test_fault_74_a_fifo_is_neither_waited_for_nor_taken(trap):
     path, _ = trap
     os.mkfifo(path)
     assert refused(path) == f"cannot open {path}: No such device or address"
@@ -243,7 +243,7 @@ def test_row_74_a_fifo_is_neither_waited_for_nor_taken(trap):
     os.close(reader)
 
 
-def test_row_74_a_folder_a_device_and_a_socket_are_refused(trap):
+def test_fault_74_a_folder_a_device_and_a_socket_are_refused(trap):
     path, _ = trap
     assert refused("/dev/null") == "cannot open /dev/null: it is not a regular file"
     with log_daemon(path):
@@ -254,7 +254,7 @@ def test_row_74_a_folder_a_device_and_a_socket_are_refused(trap):
 
 
 @pytest.mark.root
-def test_row_74_a_strangers_file_is_refused_one_of_the_daemons_users_taken(trap):
+def test_fault_74_a_strangers_file_is_refused_one_of_the_daemons_users_taken(trap):
     path, _ = trap
     path.touch()
     os.chown(path, 65534, 65534)
@@ -262,7 +262,7 @@ def test_row_74_a_strangers_file_is_refused_one_of_the_daemons_users_taken(trap)
     open_journal(logging_to(str(path)), users=(65534,)).close()
 
 
-def test_row_74_a_folder_in_which_others_rename_is_refused(trap):
+def test_fault_74_a_folder_in_which_others_rename_is_refused(trap):
     path, _ = trap
     path.parent.chmod(0o777)
     assert "its folder can be written to by others (mode 0777)" in refused(path)
@@ -272,7 +272,7 @@ def test_row_74_a_folder_in_which_others_rename_is_refused(trap):
 
 
 @pytest.mark.root
-def test_row_74_a_strangers_folder_is_refused(trap):
+def test_fault_74_a_strangers_folder_is_refused(trap):
     path, _ = trap
     os.chown(path.parent, 65534, 65534)
     assert "its folder belongs to user 65534" in refused(path)
@@ -299,7 +299,7 @@ def test_syslog_gets_what_the_c_library_would_write(tmp_path, monkeypatch):
     assert second.startswith(b"<%d>" % (2 << 3 | 3))
 
 
-def test_row_27_no_value_makes_a_field_in_systemds_journal(tmp_path):
+def test_fault_27_no_value_makes_a_field_in_systemds_journal(tmp_path):
     with log_daemon(tmp_path / "socket") as daemon:
         journal = Journal("journal", str(tmp_path / "socket"))
         journal.write(INFO, "auth_failed", "who\nPRIORITY=0", user=b"x\nPRIORITY=0\n\x00", session=9, none=None)

@@ -97,7 +97,7 @@ def test_the_same_twice_is_one_listener():
         assert len(made) == 1
 
 
-def test_a_port_that_is_taken_says_how_to_find_out_by_whom():
+def test_fault_82_a_port_that_is_taken_says_how_to_find_out_by_whom():
     with listening(settings(interfaces=["127.0.0.1"])) as (listener,):
         port = port_of(listener)
         failure = refused(settings(interfaces=["127.0.0.1"], ports=[port]))
@@ -263,7 +263,7 @@ def test_a_lock_that_a_stranger_holds_is_not_waited_for_without_end(tmp_path, mo
 
 
 @pytest.mark.parametrize("what", ["file", "folder", "fifo", "link", "dangling", "datagram"])
-def test_row_74_what_is_not_a_left_socket_is_not_removed(tmp_path, what):
+def test_fault_74_what_is_not_a_left_socket_is_not_removed(tmp_path, what):
     path, target = tmp_path / "smtp", tmp_path / "target"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as datagram, socket.socket(socket.AF_UNIX) as stale:
         stale.bind(str(target))
@@ -282,7 +282,7 @@ def test_row_74_what_is_not_a_left_socket_is_not_removed(tmp_path, what):
         assert target.exists()
 
 
-def test_row_74_a_folder_in_which_others_rename_is_refused(tmp_path):
+def test_fault_74_a_folder_in_which_others_rename_is_refused(tmp_path):
     tmp_path.chmod(0o777)
     assert "can be written to by others" in refused(unix(tmp_path / "smtp"), ConfigFailure).message
     tmp_path.chmod(0o1777)
@@ -291,7 +291,7 @@ def test_row_74_a_folder_in_which_others_rename_is_refused(tmp_path):
 
 
 @pytest.mark.root
-def test_row_74_a_strangers_folder_is_refused_one_of_the_daemons_users_taken(tmp_path):
+def test_fault_74_a_strangers_folder_is_refused_one_of_the_daemons_users_taken(tmp_path):
     os.chown(tmp_path, 65534, 65534)
     assert "belongs to user 65534" in refused(unix(tmp_path / "smtp"), ConfigFailure).message
     for made in own(unix(tmp_path / "smtp"), users=(65534,)):
@@ -405,7 +405,7 @@ def test_systemds_own_tool_hands_over_what_is_then_listened_to(tmp_path):
 
 
 @pytest.mark.parametrize(("option", "kind"), [("-d", socket.SOCK_DGRAM), ("--seqpacket", socket.SOCK_SEQPACKET)])
-def test_row_81_other_kinds_of_sockets_are_refused(tmp_path, option, kind):
+def test_fault_81_other_kinds_of_sockets_are_refused(tmp_path, option, kind):
     path = tmp_path / "smtp"
     poke = Poke(path, kind)
     said = from_systemd("-l", str(path), option, poke=poke)
@@ -418,7 +418,7 @@ def test_a_connection_is_handed_over_by_systemds_own_tool(tmp_path):
     assert from_systemd("-l", str(tmp_path / "smtp"), "--accept", poke=poke) == [3, []]
 
 
-def test_row_81_a_listener_is_no_connection_and_the_reverse(tmp_path):
+def test_fault_81_a_listener_is_no_connection_and_the_reverse(tmp_path):
     poke = Poke(tmp_path / "one", call="connection")
     said = from_systemd("-l", str(tmp_path / "one"), poke=poke)
     assert said == ["ServiceFailure", 78, "systemd did not hand over a connection"]
@@ -428,7 +428,7 @@ def test_row_81_a_listener_is_no_connection_and_the_reverse(tmp_path):
 
 
 @pytest.mark.parametrize("environment", [{}, {"LISTEN_FDS": 1}, {"LISTEN_FDS": 1, "LISTEN_PID": 1}])
-def test_row_81_what_was_meant_for_another_process_is_not_taken(environment):
+def test_fault_81_what_was_meant_for_another_process_is_not_taken(environment):
     assert start(environment=environment) == [None, []]
     assert start(environment=environment, call="connection") == [None, []]
 
@@ -444,7 +444,7 @@ def test_row_81_what_was_meant_for_another_process_is_not_taken(environment):
         ("99999999999999999999", "cannot be right"),
     ],
 )
-def test_row_81_a_count_that_cannot_be_is_refused(count, words):
+def test_fault_81_a_count_that_cannot_be_is_refused(count, words):
     said = start(environment={"LISTEN_FDS": count, "LISTEN_PID": "PID"})
     assert said[:2] == ["ServiceFailure", 78]
     assert words in said[2]
@@ -459,7 +459,7 @@ def test_row_81_a_count_that_cannot_be_is_refused(count, words):
         (lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW).detach(), "is not a stream socket"),
     ],
 )
-def test_row_81_what_is_no_listener_is_refused(make, words):
+def test_fault_81_what_is_no_listener_is_refused(make, words):
     made = make()
     code = f"""
         os.dup2({made}, 3)
@@ -478,7 +478,7 @@ def test_row_81_what_is_no_listener_is_refused(make, words):
     assert words in done.stdout
 
 
-def test_row_81_too_many_are_refused():
+def test_fault_81_too_many_are_refused():
     code = f"""
         from socket import create_server
         made = create_server(('127.0.0.1', 0))

@@ -132,7 +132,7 @@ def test_signals_are_acted_on_in_the_loop_and_not_in_the_handler(loop):
     loop.close()
 
 
-def test_a_storm_of_signals_is_survived(loop):
+def test_fault_71_a_storm_of_signals_is_survived(loop):
     """Faults, row 71: thousands of signals while the loop works; no error of re-entrance, none that blocks."""
     seen = []
     loop.on_signals({signal.SIGUSR1: lambda: seen.append(1)})

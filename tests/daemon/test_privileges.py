@@ -83,7 +83,7 @@ def test_users_of_what_does_not_run_need_not_be_there(database):
 
 
 @pytest.mark.parametrize("name", ["msmtpd", "msmtpd-w", "msmtpd-send", "msmtpd-auth"])
-def test_row_85_root_without_the_users_does_not_start(database, name):
+def test_fault_85_root_without_the_users_does_not_start(database, name):
     del database[name]
     with pytest.raises(ConfigFailure) as caught:
         privileges.users(settings(auth=[("me", None)]))
@@ -115,7 +115,7 @@ def test_one_user_for_all_by_option(database, text, uid, gid, groups):
         ("mail:nobodys", "there is no group nobodys"),
     ],
 )
-def test_row_85_who_is_root_or_nobody_is_not_become(database, text, words):
+def test_fault_85_who_is_root_or_nobody_is_not_become(database, text, words):
     with pytest.raises(ConfigFailure, match=words):
         privileges.users(settings(user=text))
 
@@ -155,7 +155,7 @@ def test_a_plain_user_stays_who_it_is_and_cannot_ask_for_another():
 
 
 @ROOT
-def test_row_85_root_is_given_up_with_groups_and_capabilities_for_good():
+def test_fault_85_root_is_given_up_with_groups_and_capabilities_for_good():
     code = """
         os.setgroups([0, 4, 20])
         drop(nobody)
@@ -171,7 +171,7 @@ def test_row_85_root_is_given_up_with_groups_and_capabilities_for_good():
 
 
 @ROOT
-def test_row_85_a_supervisor_keeps_what_it_needs_and_its_children_nothing():
+def test_fault_85_a_supervisor_keeps_what_it_needs_and_its_children_nothing():
     code = """
         worker = User('worker', 65533, 65533)
         drop(nobody, ('kill', 'setgid', 'setuid'))
@@ -195,7 +195,7 @@ def test_row_85_a_supervisor_keeps_what_it_needs_and_its_children_nothing():
 
 
 @ROOT
-def test_row_85_the_capability_for_port_25_goes_too():
+def test_fault_85_the_capability_for_port_25_goes_too():
     code = """
         import socket
         with socket.socket() as one:
@@ -219,7 +219,7 @@ def test_row_85_the_capability_for_port_25_goes_too():
 
 @ROOT
 @pytest.mark.parametrize("call", ["setgroups", "setresgid", "setresuid", "capset"])
-def test_row_85_a_call_that_fails_ends_it(call):
+def test_fault_85_a_call_that_fails_ends_it(call):
     code = """
         try:
             drop(nobody)
@@ -231,7 +231,7 @@ def test_row_85_a_call_that_fails_ends_it(call):
 
 @ROOT
 @pytest.mark.parametrize("call", ["setgroups", "setresgid", "setresuid", "capset"])
-def test_row_85_a_call_that_only_says_it_did_ends_it_too(call):
+def test_fault_85_a_call_that_only_says_it_did_ends_it_too(call):
     code = """
         os.setgroups([0, 4])
         try:
@@ -246,7 +246,7 @@ def test_row_85_a_call_that_only_says_it_did_ends_it_too(call):
 
 
 @ROOT
-def test_row_85_who_could_become_root_again_does_not_go_on():
+def test_fault_85_who_could_become_root_again_does_not_go_on():
     code = """
         privileges._can_return = lambda: True
         try:

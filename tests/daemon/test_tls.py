@@ -73,7 +73,7 @@ def files(certificate, tmp_path):
         (lambda chain, _: chain.write_text("junk"), TlsFileFailure, "cannot use certificate"),
     ],
 )
-def test_faults_75_files_that_cannot_be_used_are_named(files, spoil, failure, words):
+def test_fault_75_files_that_cannot_be_used_are_named(files, spoil, failure, words):
     spoil(*files)
     with pytest.raises(failure, match=words):
         tls.load(settings(tls_cert=str(files[0]), tls_key=str(files[1])))
@@ -201,7 +201,7 @@ def test_close_notify_is_told_apart_from_a_cut(context, certificate):
 
 
 @pytest.mark.parametrize("how", ["fin", "reset", "junk"])
-def test_faults_13_a_cut_is_no_end(context, certificate, how):
+def test_fault_13_a_cut_is_no_end(context, certificate, how):
     with between(context, certificate) as made:
         made.client.sendall(b"half")
         assert made.plain.recv(100) == b"half"
@@ -219,7 +219,7 @@ def test_faults_13_a_cut_is_no_end(context, certificate, how):
         raw.close()
 
 
-def test_faults_13_clear_text_behind_close_notify_is_not_read(context, certificate):
+def test_fault_13_clear_text_behind_close_notify_is_not_read(context, certificate):
     with between(context, certificate) as made:
         made.client.sendall(b"MAIL\r\n")
         made.client.setblocking(False)
@@ -372,7 +372,7 @@ def test_a_proxys_header_stands_before_tls(certificate, context):
     assert ends.delivery.told[0] == ("PEER", {"address": b"203.0.113.9", "port": 1234})
 
 
-def test_faults_11_nothing_may_stand_behind_starttls(context):
+def test_fault_11_nothing_may_stand_behind_starttls(context):
     with secured(context) as ends:
         ends.hear()
         ends.ask("EHLO client.example")
@@ -382,7 +382,7 @@ def test_faults_11_nothing_may_stand_behind_starttls(context):
     assert ends.delivery.told == []
 
 
-def test_faults_11_clear_text_in_place_of_the_handshake_is_not_obeyed(context):
+def test_fault_11_clear_text_in_place_of_the_handshake_is_not_obeyed(context):
     with secured(context) as ends:
         ends.hear()
         ends.ask("EHLO client.example")
@@ -413,7 +413,7 @@ def test_the_log_says_who_ended_it(certificate, context, clean, reason):
     assert ends.supervisor.ended[0] == reason
 
 
-def test_faults_13_half_a_mail_over_tls_is_none(certificate, context):
+def test_fault_13_half_a_mail_over_tls_is_none(certificate, context):
     with secured(context) as ends:
         ends.hear()
         assert ends.code("EHLO c", "STARTTLS") == 220

@@ -181,7 +181,7 @@ def unable(name):
     return lambda delivery, _message: delivery.channel.send(rows.UNABLE, name)
 
 
-def test_faults_52_a_full_disk_is_said_after_the_end_and_the_session_goes_on():
+def test_fault_52_a_full_disk_is_said_after_the_end_and_the_session_goes_on():
     with at_data(delivery={"script": {"BODY": give("/dev/full")}}) as ends:
         assert ends.ask("x\r\n.") == "452 4.3.1 Not enough storage"
         del ends.delivery.script["BODY"]
@@ -256,7 +256,7 @@ LOST = [hang_up, say_junk, say_another, say_file_without_one]
 
 @pytest.mark.parametrize("action", LOST)
 @pytest.mark.parametrize("stage", ["BODY", "SPILL", "COMMIT"])
-def test_faults_65_delivery_gone_is_451_and_the_next_mail_421(stage, action):
+def test_fault_65_delivery_gone_is_451_and_the_next_mail_421(stage, action):
     with greeted(delivery={"room": 2, "script": {stage: action}}) as ends:
         heard = ends.ask(*ENVELOPE, "DATA")
         if stage != "BODY":
@@ -337,7 +337,7 @@ def test_hops_are_counted_alike_however_the_mail_is_cut(noise, sizes):
 
 
 @pytest.mark.parametrize("tcp", [False, True])
-def test_faults_59_half_a_mail_is_none(tcp):
+def test_fault_59_half_a_mail_is_none(tcp):
     with at_data(tcp=tcp) as ends:
         ends.say(b"Subject: x\r\n\r\nhalf\r\n")
         ends.client.shutdown(socket.SHUT_WR)
@@ -348,7 +348,7 @@ def test_faults_59_half_a_mail_is_none(tcp):
 
 
 @pytest.mark.parametrize("tcp", [False, True])
-def test_faults_61_a_client_that_has_said_all_may_close(tcp):
+def test_fault_61_a_client_that_has_said_all_may_close(tcp):
     with at_data(tcp=tcp) as ends:
         ends.say(b"x\r\n.\r\n")
         ends.client.shutdown(socket.SHUT_WR)
@@ -361,7 +361,7 @@ def reset(client):
     client.close()
 
 
-def test_faults_60_a_reset_in_the_content_delivers_nothing():
+def test_fault_60_a_reset_in_the_content_delivers_nothing():
     with at_data(tcp=True) as ends:
         ends.say(b"half")
         reset(ends.client)
@@ -369,7 +369,7 @@ def test_faults_60_a_reset_in_the_content_delivers_nothing():
     assert ends.supervisor.ended[0].startswith("connection lost")
 
 
-def test_faults_60_a_reset_while_the_command_runs_changes_nothing():
+def test_fault_60_a_reset_while_the_command_runs_changes_nothing():
     def slow(delivery, message):
         reset(ends.client)
         delivery.on_commit(message)
@@ -400,7 +400,7 @@ def test_a_connection_that_was_cut_is_seen_before_a_mail_is_committed():
 # Errors, and commands that lead nowhere.
 
 
-def test_faults_44_the_third_error_ends_the_session():
+def test_fault_44_the_third_error_ends_the_session():
     with greeted() as ends:
         assert [ends.code("BAD"), ends.code("RCPT TO:<a@b>"), ends.code("NOPE")] == [500, 503, 421]
         assert ends.hear() == "(end)"
@@ -415,7 +415,7 @@ def test_under_stress_one_error_does():
 
 @pytest.mark.parametrize(("flags", "most"), [(0, 100), (rows.STRESSED, 10)])
 @pytest.mark.parametrize("command", ["NOOP", "RSET", "VRFY x", "HELP", "EHLO c"])
-def test_faults_42_commands_that_lead_nowhere_have_an_end(command, flags, most):
+def test_fault_42_commands_that_lead_nowhere_have_an_end(command, flags, most):
     with greeted(flags=flags) as ends:
         for _ in range(most):
             assert ends.code(command) < 400
@@ -441,14 +441,14 @@ def test_bad_recipients_never_cost_the_others():
     assert len(ends.delivery.mails) == 1
 
 
-def test_faults_20_no_address_looks_like_an_option():
+def test_fault_20_no_address_looks_like_an_option():
     with greeted() as ends:
         assert ends.ask("EHLO c", "MAIL FROM:<-oQ/tmp@example.org>").startswith("501 5.1.7")
         assert ends.code(ENVELOPE[1]) == 250
         assert ends.ask("RCPT TO:<-t>").startswith("501 5.1.3")
 
 
-def test_faults_43_recipients_beyond_the_limit_are_put_off():
+def test_fault_43_recipients_beyond_the_limit_are_put_off():
     with greeted(settings(max_recipients=5)) as ends:
         assert ends.code(*ENVELOPE[:2]) == 250
         heard = [ends.code(f"RCPT TO:<r{number}@example.org>") for number in range(200)]
@@ -466,7 +466,7 @@ def test_commands_that_have_one_answer(command, code):
         assert ends.code("EHLO c", command) == code
 
 
-def test_faults_10_what_comes_behind_a_command_that_stands_last_ends_the_session():
+def test_fault_10_what_comes_behind_a_command_that_stands_last_ends_the_session():
     with greeted() as ends:
         ends.say("EHLO c\r\nMAIL FROM:<a@example.org>")
         assert ends.hear() == "554 5.5.0 Command was to wait for a reply"
@@ -523,7 +523,7 @@ def test_plain_without_initial_response_is_asked_for():
         ("AUTH CRAM-MD5", 504),
     ],
 )
-def test_faults_35_authentication_that_fails_counts_as_an_error(line, code):
+def test_fault_35_authentication_that_fails_counts_as_an_error(line, code):
     with greeted(flags=AUTH) as ends:
         assert ends.code("EHLO c", line) == code
         assert ends.code(line) == code
@@ -550,7 +550,7 @@ def refuse_oddly(auth, _message):
 
 
 @pytest.mark.parametrize("action", [hang_up, say_junk, accept_without_door, lambda auth, _: auth.channel.close()])
-def test_faults_64_auth_gone_is_454(action):
+def test_fault_64_auth_gone_is_454(action):
     with greeted(flags=AUTH, auth={"AUTH_START": action}) as ends:
         for _ in range(2):
             assert ends.ask("EHLO c", plain()) == "454 4.7.0 Temporary authentication failure"
@@ -603,7 +603,7 @@ def test_no_tls_process_is_said_before_the_client_waits_for_it():
         ({"idle_timeout": 1}, 0, (*ENVELOPE, "DATA")),
     ],
 )
-def test_faults_40_who_says_nothing_is_told_to_go(changes, flags, said):
+def test_fault_40_who_says_nothing_is_told_to_go(changes, flags, said):
     with greeted(settings(**changes), flags) as ends:
         begun = time.monotonic()
         ends.ask(*said)
@@ -615,7 +615,7 @@ def test_faults_40_who_says_nothing_is_told_to_go(changes, flags, said):
 
 
 @pytest.mark.parametrize("said", [(), (*ENVELOPE, "DATA")])
-def test_faults_40_octet_by_octet_does_not_help(said):
+def test_fault_40_octet_by_octet_does_not_help(said):
     with greeted(settings(idle_timeout=1)) as ends:
         ends.ask(*said)
         begun = time.monotonic()
@@ -642,7 +642,7 @@ def test_who_is_authenticated_has_more_time_than_who_is_not():
         assert ends.code("NOOP") == 250
 
 
-def test_faults_41_who_does_not_read_is_left():
+def test_fault_41_who_does_not_read_is_left():
     ends = Ends(settings(idle_timeout=1))
     ends.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2_048)
     with serving(ends=ends, made=ends.made):
@@ -692,7 +692,7 @@ def test_without_a_header_nobody_is_served(header, monkeypatch):
 # The log.
 
 
-def test_faults_28_notes_have_an_end():
+def test_fault_28_notes_have_an_end():
     with greeted(settings(max_recipients=1)) as ends:
         assert ends.code(*ENVELOPE) == 250
         for _ in range(50):
@@ -701,7 +701,7 @@ def test_faults_28_notes_have_an_end():
     assert ends.supervisor.notes[-1] == "30 more notes dropped"
 
 
-def test_faults_26_hostile_text_is_escaped_and_cut():
+def test_fault_26_hostile_text_is_escaped_and_cut():
     with greeted() as ends:
         assert ends.code(b"\x1b[31m\xff\x80" + b"x" * 5_000 + b"\r\n") == 500
         assert ends.hear() == "(end)"
@@ -710,7 +710,7 @@ def test_faults_26_hostile_text_is_escaped_and_cut():
     assert len(ends.supervisor.notes[0]) < 400
 
 
-def test_faults_72_an_exception_is_told_by_type_and_place_only(monkeypatch):
+def test_fault_72_an_exception_is_told_by_type_and_place_only(monkeypatch):
     def fail(*_):
         raise RuntimeError(PASSWORD)
 
@@ -724,7 +724,7 @@ def test_faults_72_an_exception_is_told_by_type_and_place_only(monkeypatch):
     assert PASSWORD not in note
 
 
-def test_memory_that_runs_out_is_told(monkeypatch):
+def test_fault_50_memory_that_runs_out_is_told(monkeypatch):
     def fail(*_):
         raise MemoryError
 

@@ -75,7 +75,7 @@ def test_all_that_a_session_may_hold_in_the_sandbox():
     assert ends.supervisor.ended == ("quit", 1, 1)
 
 
-def test_faults_52_a_file_cannot_grow_beyond_the_workers_limit(monkeypatch):
+def test_fault_52_a_file_cannot_grow_beyond_the_workers_limit(monkeypatch):
     monkeypatch.setattr(worker, "_FILE_ROOM", -50_000)
     with confined(settings(max_size=100_000)) as ends:
         ends.hear()
@@ -141,7 +141,7 @@ def test_a_mail_whose_command_runs_is_finished_first():
     assert ends.delivery.mails == [b"x\n"]
 
 
-def test_faults_71_a_storm_of_signals_changes_nothing():
+def test_fault_71_a_storm_of_signals_changes_nothing():
     with confined() as ends:
         ends.hear()
         assert ends.code(*ENVELOPE, "DATA") == 354
@@ -156,7 +156,7 @@ def test_faults_71_a_storm_of_signals_changes_nothing():
 
 
 @pytest.mark.parametrize("stage", ["start", "DATA", "content", "COMMIT"])
-def test_faults_62_63_a_worker_that_is_killed(stage):
+def test_fault_62_63_a_worker_that_is_killed(stage):
     """Nothing is delivered of what was not committed; what was is."""
 
     def kill(delivery, message):
@@ -247,7 +247,7 @@ def traced(folder, mails, badly=False):
 
 
 @pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
-def test_faults_78_a_session_takes_few_calls_and_no_others(tmp_path):
+def test_fault_78_a_session_takes_few_calls_and_no_others(tmp_path):
     plain = traced(tmp_path, 1)
     assert set(plain) <= CALLS
     more = traced(tmp_path, 11)

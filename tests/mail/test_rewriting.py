@@ -63,7 +63,7 @@ def test_to_takes_the_place_of_all_recipients() -> None:
 
 
 @pytest.mark.parametrize("plan", [{"date": b"x\ny"}, {"message_id": b"\r"}, {"full_name": b"\n", "sender": b"s"}])
-def test_nothing_that_is_added_breaks_the_line(plan: dict[str, bytes]) -> None:
+def test_fault_30_nothing_that_is_added_breaks_the_line(plan: dict[str, bytes]) -> None:
     if "full_name" in plan:
         plan = {**plan, "full_name": b"a\nb"}
     with pytest.raises(UsageFailure, match="line break"):

@@ -79,7 +79,7 @@ def folder():
 
 @pytest.mark.parametrize("uid", USERS)
 @pytest.mark.parametrize("role", ROLES)
-def test_what_is_forbidden_is_refused(folder, role, uid):
+def test_fault_49_78_79_what_is_forbidden_is_refused(folder, role, uid):
     results = try_role(folder, role, "forbidden", uid=uid)
     assert len(results) > (50 if role.startswith("delivery") else 130)
     assert surprises(results) == {}
@@ -360,7 +360,7 @@ def test_nothing_is_missing_here_and_asking_confines_nobody():
         ),
     ],
 )
-def test_a_service_learns_in_one_line_what_is_missing(calls, words):
+def test_fault_80_a_service_learns_in_one_line_what_is_missing(calls, words):
     code = """
         from msmtp.failures import Failure
         try:
@@ -425,6 +425,6 @@ LOOK = """
 
 
 @pytest.mark.parametrize("role", [*LONELY, "supervisor", "delivery", "delivery-setgid"])
-def test_nobody_else_of_the_same_user_may_look_into_them(role):
+def test_fault_86_nobody_else_of_the_same_user_may_look_into_them(role):
     uid = NOBODY if os.getuid() == 0 else None
     assert run(LOOK.format(role=role), uid=uid).stdout == "['EACCES', 'EACCES', 'EACCES', 'EACCES', 'EPERM']\n"

@@ -270,7 +270,7 @@ def test_login_refuses_nuls(user, password):
     st.lists(st.binary(max_size=60) | st.sampled_from([b"n,,n=user,r=abc", b"\0user\0x", b"user"])),
 )
 @settings(max_examples=60)
-def test_no_sequence_of_responses_raises_or_gets_in(name, responses):
+def test_fault_35_no_sequence_of_responses_raises_or_gets_in(name, responses):
     ours = exchange(name, {b"user": PENCIL})
     challenge = ours.start(None)
     for response in responses:

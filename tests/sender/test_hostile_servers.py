@@ -85,7 +85,7 @@ def test_a_slow_server_that_gets_on_is_waited_for(tmp_path):
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-def test_somebody_who_meddles_with_tls(tmp_path, version):
+def test_fault_12_somebody_who_meddles_with_tls(tmp_path, version):
     """Nothing of the mail is lost without a word, and none of it is said to be sent that was not."""
     for seed in SEEDS[: len(SEEDS) // 3]:
         starttls = bool(seed % 2)

@@ -147,7 +147,7 @@ words = st.binary(min_size=1, max_size=20)
 
 
 @given(words, st.lists(st.tuples(words, st.none() | words), max_size=3).map(tuple))
-def test_no_address_and_no_parameter_makes_a_second_line_or_a_second_path(address, parameters):
+def test_fault_30_no_address_and_no_parameter_makes_a_second_line_or_a_second_path(address, parameters):
     """Whatever the octets: the line is refused, or it has one line end, and as many words as fields."""
     try:
         line = Rcpt(address, parameters).encode()

@@ -72,7 +72,7 @@ SENT = [
 
 
 @pytest.mark.parametrize(("text", "wire"), SENT)
-def test_data_has_crlf_doubled_dots_and_one_end(text, wire):
+def test_fault_7_data_has_crlf_doubled_dots_and_one_end(text, wire):
     assert stuffed([text]) == wire
     assert stuffed(one_by_one(text)) == wire
     for pair in every_pair(text):
@@ -144,7 +144,7 @@ RECEIVED = [
 
 @pytest.mark.parametrize(("wire", "content", "defects"), RECEIVED)
 @pytest.mark.parametrize("junk", [b"", b"MAIL FROM:<>\r\n", b"\r\n.\r\n", b".\r\n"])
-def test_only_crlf_dot_crlf_ends_the_content(wire, content, defects, junk):
+def test_fault_1_2_3_4_5_only_crlf_dot_crlf_ends_the_content(wire, content, defects, junk):
     """faults.md 6 and 7: the same for every split; what is behind the end is left alone."""
     for pieces in ([wire + junk], one_by_one(wire + junk), *every_pair(wire + junk)):
         text, rest, found, _, size = unstuffed(pieces)
@@ -184,7 +184,7 @@ def naive_in(wire):
 
 
 @given(texts, texts, places)
-def test_in_whatever_the_pieces(text, junk, where):
+def test_fault_6_in_whatever_the_pieces(text, junk, where):
     wire = text + b"\r\n.\r\n" + junk
     content, rest, defects = naive_in(wire)
     for pieces in ([wire], one_by_one(wire), cut(wire, where)):

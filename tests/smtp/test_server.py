@@ -274,7 +274,7 @@ def test_helo_has_no_extensions():
 # -- transactions
 
 
-def test_every_mail_is_a_new_transaction():
+def test_fault_19_every_mail_is_a_new_transaction():
     session = ready()
     seen = []
     for _ in range(3):
@@ -343,7 +343,7 @@ def model(sequence):
     return codes, mails
 
 
-def test_all_sequences_of_up_to_six_commands():
+def test_fault_19_all_sequences_of_up_to_six_commands():
     """faults.md 19: every order of the commands of a transaction, against a model; each longer one holds the shorter."""
     for sequence in product(ALPHABET, repeat=6):
         session = Session().greeted()
@@ -373,7 +373,7 @@ def test_all_sequences_of_up_to_six_commands():
         (b"\r\n.\0\r\n", (NUL,)),
     ],
 )
-def test_no_false_end_makes_a_second_mail(end, defects):
+def test_fault_1_2_3_4_5_no_false_end_makes_a_second_mail(end, defects):
     """The mail within the mail stays text; a defect is said after the real end; the session goes on."""
     smuggled = b"MAIL FROM:<evil@b>\r\nRCPT TO:<victim@d>\r\nDATA\r\nSubject: smuggled\r\n"
     wire = b"Subject: x\r\n\r\nx" + end + smuggled + b".\r\n"
@@ -387,7 +387,7 @@ def test_no_false_end_makes_a_second_mail(end, defects):
         assert session.codes(b"NOOP\r\n") == [250]
 
 
-def test_what_is_too_big_is_read_to_its_end():
+def test_fault_8_what_is_too_big_is_read_to_its_end():
     """faults.md 8, 51."""
     session = with_recipient(limits=Limits(message=10))
     assert session.codes(b"MAIL FROM:<a@b> SIZE=11\r\n") == [503]
@@ -407,7 +407,7 @@ def test_a_line_that_is_too_long_is_said_at_the_end():
     assert session.codes(LINES[b"MAIL"] + LINES[b"RCPT"], b"DATA\r\n", b"x" * 90 + b"\r\n.\r\n") == [250, 250, 354, 552]
 
 
-def test_a_long_line_costs_no_memory():
+def test_fault_17_a_long_line_costs_no_memory():
     session = with_recipient()
     session.feed(b"DATA\r\n")
     for _ in range(100):
@@ -417,7 +417,7 @@ def test_a_long_line_costs_no_memory():
         assert len(session.server._buffer) == 0
 
 
-def test_bare_line_feeds_end_commands_unless_strict():
+def test_fault_9_bare_line_feeds_end_commands_unless_strict():
     """faults.md 9."""
     assert Session().greeted().codes(b"EHLO me\n", b"NOOP\n") == [250, 250]
     session = Session(strict=True).greeted()
@@ -428,7 +428,7 @@ def test_bare_line_feeds_end_commands_unless_strict():
     "line",
     [b"NOOP \0", b"\0", b"NO\x1bOP", b"EHLO a\x7f", b"EHLO a\rb", b"EHLO a\r", b"\x16\x03\x01\x02\0", b"\x80\x2e\x01"],
 )
-def test_a_control_character_ends_the_session(line):
+def test_fault_15_a_control_character_ends_the_session(line):
     """faults.md 15 and 18: the hello of TLS may have no line feed at all."""
     session = Session().greeted()
     assert session.codes(*one_by_one(line + b"\r\n")) == [500]
@@ -442,14 +442,14 @@ def test_the_hello_of_tls_is_answered_without_a_line_feed():
 
 
 @pytest.mark.parametrize("line", [b"GET / HTTP/1.1", b"post /x HTTP/1.0", b"CONNECT mail:25 HTTP/1.1", b"OPTIONS *"])
-def test_another_protocol_ends_the_session(line):
+def test_fault_18_another_protocol_ends_the_session(line):
     """faults.md 18."""
     session = Session().greeted()
     assert session.codes(line + b"\r\nMAIL FROM:<a@b>\r\n") == [500]
     assert session.server.state == t.CLOSED
 
 
-def test_a_command_that_is_too_long_ends_the_session():
+def test_fault_16_a_command_that_is_too_long_ends_the_session():
     """faults.md 16: at the limit, and nothing is kept beyond it."""
     for pieces in ([b"NOOP " + b"x" * 2000], one_by_one(b"NOOP " + b"x" * 2000), [b"NOOP " + b"x" * 1274 + b"\r\n"]):
         session = ready()
@@ -480,7 +480,7 @@ def test_authentication_may_have_long_lines():
 )
 @pytest.mark.parametrize("behind", [b"NOOP\r\n", b"x", b"\r\n", b".\r\n"])
 @pytest.mark.parametrize("late", [False, True])
-def test_behind_a_command_that_stands_last_nothing_may_come(first, behind, late):
+def test_fault_10_behind_a_command_that_stands_last_nothing_may_come(first, behind, late):
     """At once, or before the answer was given; the command is not carried out."""
     session = with_recipient() if first.startswith(b"DATA") else ready()
     if late:
@@ -548,7 +548,7 @@ def test_after_the_tls_handshake_everything_is_forgotten():
     assert b"STARTTLS" not in session.server.in_force
 
 
-def test_octets_in_the_clear_behind_starttls_end_the_session_or_are_thrown_away():
+def test_fault_11_octets_in_the_clear_behind_starttls_end_the_session_or_are_thrown_away():
     session = ready().feed(b"STARTTLS\r\n")
     assert session.codes(b"EHLO injected\r\n") == [554]
     assert session.server.state == t.CLOSED
@@ -675,13 +675,13 @@ def test_a_chunk_without_its_size_ends_the_session(line):
     assert session.server.state == t.CLOSED
 
 
-def test_chunks_that_were_not_offered_end_the_session():
+def test_fault_14_chunks_that_were_not_offered_end_the_session():
     session = with_recipient(offers=(b"PIPELINING",))
     assert session.codes(b"BDAT 17\r\nMAIL FROM:<a@b>\r\n") == [502]
     assert session.server.state == t.CLOSED
 
 
-def test_many_small_chunks_cost_no_memory():
+def test_fault_14_many_small_chunks_cost_no_memory():
     session = with_recipient()
     for _ in range(500):
         assert [type(event) for event in session.server.receive(b"BDAT 1\r\nx")] == [DataReceived, ChunkFinished]
@@ -772,7 +772,7 @@ def outcome(session, pieces):
 
 
 @given(scripts, places, st.sampled_from(["ready", "recipient", "data", "lmtp"]))
-def test_any_chunking_gives_the_same_events(script, where, start):
+def test_fault_6_any_chunking_gives_the_same_events(script, where, start):
     """Within the groups of RFC 2920: what stands behind a command that stands last depends on time, by nature."""
 
     def begin():
