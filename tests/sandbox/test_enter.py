@@ -132,6 +132,7 @@ def test_require_fails_and_names_the_layer(missing, words):
 def test_require_fails_where_python_cannot_call_the_c_library(monkeypatch):
     for name in ("_ctypes", "ctypes"):
         monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setattr("msmtp.sandbox.libc._WAYS", [])  # what was found before would confine the tests themselves
     with pytest.raises(SandboxFailure, match="everything: the C library cannot be called"):
         sandbox.enter("sender", policy=sandbox.REQUIRE)
     applied = sandbox.enter("sender")
