@@ -215,6 +215,20 @@ def test_fault_54_a_hung_command_is_ended_with_its_group(broker, monkeypatch):
     assert "took too long" in one.logged()
 
 
+def test_each_command_has_its_own_time(broker):
+    one = broker("sh -c 'sleep $(tail -n 1)'", command_timeout=0.8)
+    workers = [one.session() for _ in range(3)]
+    began = time.monotonic()
+    for worker, seconds in zip(workers, (b"0", b"1000", b"1000"), strict=True):
+        worker.envelope(envelope=(b"c", 1, b"", b"", b"s@x", ()))
+        content = seconds + b"\n"
+        worker.write(worker.file(), content)
+        worker.say(requests.COMMIT, len(content))
+        time.sleep(0.2)
+    assert [worker.result()[0] for worker in workers][1:] == [451, 451]
+    assert 1.1 <= time.monotonic() - began < 4
+
+
 def test_fault_67_a_command_that_is_killed_is_a_temporary_failure(broker):
     one = broker("sh -c 'sleep 1000'")
     worker = one.session()

@@ -63,7 +63,16 @@ class Outcome:
 class _Run:
     """A command that runs."""
 
-    __slots__ = ("began", "finished", "output", "pid", "pidfd", "pipe", "timed_out", "timer")
+    __slots__ = (
+        "began",
+        "finished",
+        "output",
+        "pid",
+        "pidfd",
+        "pipe",
+        "timed_out",
+        "timer",
+    )  # timer: once it timed out
 
     def __init__(self, pid: int, pidfd: int, pipe: int, finished: Callable[[Outcome], None]) -> None:
         self.pid = pid
@@ -89,12 +98,13 @@ class _Orphan:
 class Runner:
     """Commands of one process; all its children are commands or what they left, so that it may end any other."""
 
-    __slots__ = ("_children", "_loop", "_orphans", "_runs", "_time_limit")
+    __slots__ = ("_children", "_loop", "_orphans", "_runs", "_time_limit", "_watch")
 
     def __init__(self, loop: Loop, time_limit: float) -> None:
         """``time_limit``: seconds that a command may take."""
         self._loop = loop
         self._time_limit = time_limit
+        self._watch: Timer | None = None
         self._runs: dict[int, _Run] = {}
         self._orphans: dict[int, _Orphan] = {}
         self._children = f"/proc/self/task/{os.getpid()}/children"
@@ -129,7 +139,8 @@ class Runner:
         self._runs[pid] = run
         self._loop.watch(reads, lambda _events: self._on_output(run))
         self._loop.watch(pidfd, lambda _events: self._ended(run))
-        run.timer = self._loop.after(self._time_limit, lambda: self._too_long(run))
+        if self._watch is None:
+            self._watch = self._loop.after(self._time_limit, self._look_at_times)
 
     # -- output
 
@@ -151,6 +162,18 @@ class Runner:
         return False
 
     # -- the end
+
+    def _look_at_times(self) -> None:
+        """End what has used up its time; one timer serves all, as those that began first are to end first."""
+        self._watch = None
+        now = monotonic()
+        for run in list(self._runs.values()):
+            left = run.began + self._time_limit - now
+            if left > 0:
+                self._watch = self._loop.after(left, self._look_at_times)
+                return
+            if not run.timed_out:
+                self._too_long(run)
 
     def _too_long(self, run: _Run) -> None:
         run.timed_out = True
