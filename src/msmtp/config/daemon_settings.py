@@ -36,9 +36,10 @@ _OPENING = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
 class Settings:
     """What to do and how.  Every attribute but the first five has its option: :mod:`msmtp.config.daemon_options`.
 
-    ``mode``: serve, inetd, status, version or help.  ``argv``: the words all this was read from, ``folder``: the one
-    that names of files in them started from; ``given``: the options that were said, by their long names; ``activated``:
-    whether the service manager has handed over sockets, by which all of ``interfaces`` to ``sockets`` is idle.
+    ``mode``: serve, inetd, deliver, status, version or help.  ``argv``: the words all this was read from, ``folder``:
+    the one that names of files in them started from; ``given``: the options that were said, by their long names;
+    ``activated``: whether the service manager has handed over sockets, by which all of ``interfaces`` to ``sockets`` is
+    idle.
 
     ``command`` None: the default command.  ``auth``: users, each with the command that prints the password, or None.
     ``log``: none, syslog, journal or a file.  Names of files are absolute, '' if there is none.  Sizes are octets,
@@ -68,6 +69,7 @@ class Settings:
     tls_cert: str
     tls_key: str
     sandbox: str
+    deliver_by: str
     command: str | None
     command_timeout: int
     warm: bool
@@ -246,7 +248,7 @@ def _apply(given: Given, row: DaemonOption, text: str | None) -> None:
     given.values["mode"] = min(str(given.values.get("mode", value)), str(value), key=MODES.index)
 
 
-MODES = ("version", "help", "status", "inetd")
+MODES = ("version", "help", "status", "deliver", "inetd")
 """Of two options that ask for one of these each, the one whose mode comes first counts."""
 
 

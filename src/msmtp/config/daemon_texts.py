@@ -40,6 +40,14 @@ TEXTS: dict[str, Text] = {
         "Serve one session on standard input and output and end with it, for inetd, xinetd, and units of systemd with "
         "`Accept=yes`. What the delivery command prints never gets to the client.",
     ),
+    "--deliver": Text(
+        "",
+        "deliver mails that another msmtpd takes",
+        "Deliver the mails that another msmtpd takes, which runs with `--deliver-by`. Service managers can so give "
+        "each of the two only what it needs: this one the network and the password of the mail server, the other "
+        "one the clients. It is for a unit of systemd with a socket of the kind ListenSequentialPacket, and serves "
+        "root, its own user, and the user msmtpd.",
+    ),
     "--config": Text(
         "file",
         "read more options from this file",
@@ -142,6 +150,13 @@ TEXTS: dict[str, Text] = {
         "faults.",
     ),
     # -- delivery
+    "--deliver-by": Text(
+        "socket",
+        "hand mails to the msmtpd --deliver behind this socket",
+        "Do not run the delivery command, but hand mails to an msmtpd that was started with `--deliver` and listens "
+        "at this socket. What is said of delivery is then said to that one: `--command`, `--command-timeout`, "
+        "`--warm` and `--spool`, and `--max-size` to both.",
+    ),
     "--command": Text(
         "command",
         "hand mails to this instead of msmtp -f %F --",

@@ -149,9 +149,7 @@ class OneSession(Supervisor):
         self.delivery = delivery.DeliveryBroker(
             self.loop, self.settings, self.journal, self.page, names_user=peers.user_name, ended=self.loop.stop
         )
-        ours, theirs = pair()
-        self.delivery.control(theirs)
-        self.take_broker("delivery", ours)
+        self.take_broker("delivery", self.way_to_delivery())
         if self.verifiers < 0:
             return
         from msmtp.daemon import auth, passwords
@@ -165,6 +163,17 @@ class OneSession(Supervisor):
         ours, theirs = pair()
         broker.control(theirs)
         self.take_broker("auth", ours)
+
+    def way_to_delivery(self) -> int:
+        """A way to the broker in this process, or to the one that is a service of its own."""
+        if self.settings.deliver_by:
+            from msmtp.daemon import remote
+
+            return remote.way_for_one(self.settings)
+        assert self.delivery
+        ours, theirs = pair()
+        self.delivery.control(theirs)
+        return ours
 
     def end_if_done(self) -> None:
         """The session is over: end when its last mail is."""

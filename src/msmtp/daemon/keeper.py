@@ -118,7 +118,7 @@ class Keeper:
         self.journal = journal
         self.told = told
         self.manager = manager
-        self.page = Page()
+        self.page = Page.to_be_passed() if settings.deliver_by else Page()
         self.page.set("started", int(time.time()))
         self.page.set("slots", settings.max_sessions)
         self.throttle = self.remembered_throttle()

@@ -38,6 +38,13 @@ def inetd_mode() -> Mode:
     return serve
 
 
+def deliver_mode() -> Mode:
+    """Deliver the mails that an msmtpd takes that runs apart from this one."""
+    from msmtp.daemon.remote import serve
+
+    return serve
+
+
 def status_mode() -> Mode:
     """Ask a daemon that runs what it does."""
     from msmtp.daemon.telling import show
@@ -55,6 +62,7 @@ def texts_mode() -> Mode:
 MODES: dict[str, Callable[[], Mode]] = {
     "serve": serve_mode,
     "inetd": inetd_mode,
+    "deliver": deliver_mode,
     "status": status_mode,
     "help": texts_mode,
     "version": texts_mode,

@@ -106,6 +106,11 @@ HUNG = Request(
     "a broker has not answered for too long",
 )  # fmt: skip
 
+COUNTERS = Request(
+    8, "COUNTERS", "relay", "delivery, a service of its own", (_number("lane"),), 1, "any time",
+    "count here; the descriptor: the page",
+)  # fmt: skip
+
 # supervisor and brokers
 PING = Request(10, "PING", "supervisor", "auth, delivery, tls, names", (_number("count"),), 0, "any time", "alive?")
 PONG = Request(11, "PONG", "auth, delivery, tls, names", "supervisor", (_number("count"),), 0, "after PING", "alive")

@@ -40,7 +40,10 @@ def be_auth(keeper: Keeper, generation: Generation, channel: int) -> None:
 
 
 def be_delivery(keeper: Keeper, generation: Generation, channel: int) -> None:
-    """Take mails, run commands."""
+    """Take mails, run commands; or stand where the service is that does."""
+    if generation.settings.deliver_by:
+        be_relay(keeper, generation, channel)
+        return
     from msmtp.daemon import delivery, peers
 
     descriptors.keep_only({channel, *keeper.journal.descriptors()})
@@ -59,6 +62,17 @@ def be_delivery(keeper: Keeper, generation: Generation, channel: int) -> None:
         prepared=prepared,
         names_user=peers.user_name,
     )
+
+
+def be_relay(keeper: Keeper, generation: Generation, channel: int) -> None:
+    """Pass on to delivery, which is a service of its own, what is for it."""
+    from msmtp.daemon import remote
+
+    page = keeper.page.lane(generation.number)
+    descriptors.keep_only({channel, page.descriptor, *keeper.journal.descriptors()})
+    titles.set_title("relay")
+    privileges.drop(generation.users.delivery)
+    remote.relay(channel, generation.settings, keeper.journal, page)
 
 
 def _be_at_home(uid: int) -> None:
@@ -137,8 +151,13 @@ def prepared(settings: Settings) -> list[sandbox.Prepared]:
     roles = [
         sandbox.prepare("supervisor", limits={"descriptors": 256}),
         worker.prepare(settings),
-        delivery.prepare(settings),
     ]
+    if settings.deliver_by:
+        from msmtp.daemon import remote
+
+        roles.append(remote.prepare_relay())
+    else:
+        roles.append(delivery.prepare(settings))
     if settings.auth:
         from msmtp.daemon import auth
 

@@ -1,16 +1,20 @@
 """Status: what every process counts, in one page that all of them share; and the words that tell a person.
 
 The page is anonymous shared memory that the keeper makes before it forks: it goes with the last process and has no name
-that anybody could open.  A counter is eight octets with one writer, so that nothing need be locked: a reader sees the
-value before or after, never a mixture.  After a reload the old processes work beside the new ones for a while; so the
-page has LANES, each generation counts in its own, and what is read is the sum.
+that anybody could open.  (For delivery as a service of its own it has a descriptor that can be passed.)  A counter is
+eight octets with one writer, so that nothing need be locked: a reader sees the value before or after, never a mixture.
+After a reload the old processes work beside the new ones for a while; so the page has LANES, each generation counts in
+its own, and what is read is the sum.
 
 The supervisor tells it to whoever connects to the status socket: lines of ``name value``, then a line for each session.
 """
 
 from __future__ import annotations
 
+import fcntl
 import mmap
+
+from msmtp.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +22,7 @@ if TYPE_CHECKING:
 
 LANES = 16  # generations that may be there at a time; more reloads in a row share lanes, and may miscount
 _OCTETS = 8
+_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 
 COUNTERS = (
     # name, who counts, what
@@ -59,17 +64,36 @@ _PLACES = {row[0]: place for place, row in enumerate(COUNTERS)}
 
 
 class Page:
-    """The counters.  ``page["sessions"]`` reads, ``add`` and ``set`` are for the one who counts, in its own lane."""
+    """The counters.  ``page["sessions"]`` reads, ``add`` and ``set`` are for the one who counts, in its own lane.
 
-    __slots__ = ("_lane", "_words")
+    ``descriptor`` of a page to be passed on, in who made it and in children that kept it open, -1 for none; ``number``
+    of the lane.
+    """
 
-    def __init__(self, words: memoryview[int] | None = None, lane: int = 0) -> None:
-        self._words = _new() if words is None else words
-        self._lane = lane
+    __slots__ = ("_words", "descriptor", "number")
+
+    def __init__(self, words: memoryview[int] | None = None, lane: int = 0, descriptor: int = -1) -> None:
+        self._words = _mapped(descriptor) if words is None else words
+        self.number = lane
+        self.descriptor = descriptor
+
+    @staticmethod
+    def to_be_passed() -> Page:
+        """A new page with a descriptor."""
+        return Page(descriptor=_memory())
+
+    @staticmethod
+    def shared(descriptor: int, lane: int) -> Page:
+        """A page that another daemon made.  Raises ValueError or OSError for what is none; keeps no descriptor."""
+        if not 0 <= lane < LANES or fcntl.fcntl(descriptor, fcntl.F_GET_SEALS) != _SEALS:
+            raise ValueError
+        if os.fstat(descriptor).st_size != _SIZE:
+            raise ValueError
+        return Page(_mapped(descriptor), lane)
 
     def lane(self, generation: int) -> Page:
         """The same page, for the processes of a generation to count in."""
-        return Page(self._words, generation % LANES)
+        return Page(self._words, generation % LANES, self.descriptor)
 
     def __getitem__(self, name: str) -> int:
         place = _PLACES[name]
@@ -77,11 +101,11 @@ class Page:
 
     def own(self, name: str) -> int:
         """What was counted in this lane."""
-        return self._words[self._lane * len(COUNTERS) + _PLACES[name]]
+        return self._words[self.number * len(COUNTERS) + _PLACES[name]]
 
     def set(self, name: str, value: int) -> None:
         """Set a counter."""
-        self._words[self._lane * len(COUNTERS) + _PLACES[name]] = value
+        self._words[self.number * len(COUNTERS) + _PLACES[name]] = value
 
     def add(self, name: str, number: int = 1) -> None:
         """Count up, or down."""
@@ -98,7 +122,17 @@ class Page:
             yield name, self[name]
 
 
-def _new() -> memoryview[int]:
-    """Memory that is nobody's by name, shared with all children."""
-    size = LANES * len(COUNTERS) * _OCTETS
-    return memoryview(mmap.mmap(-1, -(-size // mmap.PAGESIZE) * mmap.PAGESIZE)).cast("Q")
+_SIZE = -(-LANES * len(COUNTERS) * _OCTETS // mmap.PAGESIZE) * mmap.PAGESIZE
+
+
+def _memory() -> int:
+    """Memory whose size is for good: who maps it must not find it cut."""
+    descriptor = os.memfd_create("msmtpd counters", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.ftruncate(descriptor, _SIZE)
+    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS)
+    return descriptor
+
+
+def _mapped(descriptor: int) -> memoryview[int]:
+    """Memory that is nobody's by name, or that of a descriptor, shared with all children."""
+    return memoryview(mmap.mmap(descriptor, _SIZE)).cast("Q")
