@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from msmtp.daemon.status import Page
     from msmtp.daemon.warm import Warm
 
-MEMORY = 1 << 20  # octets of a mail, with its Received field, in memory; slots times this is all the memory mails take
+MEMORY = (1 << 20) + (1 << 16)  # octets in memory, for a mail of 1 MiB and its head; no session takes more
 NO_LIMIT = 1 << 62
 TEXT_LIMIT = 400  # octets of a reply's text (RFC 5321, 4.5.3.1.5: 512 for the line)
 SPOOL = "/var/tmp"  # noqa: S108 - files there have no names
