@@ -200,7 +200,7 @@ class Keeper:
             status = 0
         except Failure as failure:
             complain_of(failure, self.journal)
-            status = failure.exit_code
+            status = failure.code
         except BaseException as error:  # noqa: BLE001 - nothing returns into the keeper's loop
             events.unexpected(self.journal, which, error)
         finally:

@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return MODES[settings.mode]()(settings)
     except Failure as failure:
         complain_of(failure)
-        return failure.exit_code
+        return failure.code
     except KeyboardInterrupt:
         complain("interrupted")
         return EX_TEMPFAIL

@@ -286,7 +286,7 @@ def run(
         status = 0
     except Failure as failure:
         complain_of(failure, journal)
-        status = failure.exit_code
+        status = failure.code
     except BaseException as error:  # noqa: BLE001 - nothing returns into the keeper's loop
         events.unexpected(journal, "names", error)
     finally:

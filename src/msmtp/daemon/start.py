@@ -64,7 +64,7 @@ def serve(settings: Settings) -> int:
             opened = keeper.generation.listeners
     except Failure as failure:
         complain_of(failure, journal)
-        return failure.exit_code
+        return failure.code
     finally:
         if status:
             status.close()
