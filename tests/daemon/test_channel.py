@@ -188,7 +188,8 @@ def test_the_largest_of_everything_fits():
 
 
 def test_requests_say_who_asks_whom():
-    processes = {"keeper", "supervisor", "worker", "auth", "delivery", "tls", "names"}
+    processes = {"keeper", "supervisor", "nursery", "worker", "auth", "delivery", "tls", "names"}
+    processes |= {"relay", "a service of its own"}
     for row in REQUESTS.values():
         assert {*row.asker.split(", "), *row.asked.split(", ")} <= processes
         assert row.when

@@ -19,13 +19,13 @@ from time import monotonic_ns
 
 from msmtp import sandbox
 from msmtp.daemon import delivery, descriptors, events, listeners, peers, privileges, service, throttle, titles, worker
-from msmtp.daemon.channel import pair
+from msmtp.daemon.channel import Channel, pair
 from msmtp.daemon.journal import open_journal
 from msmtp.daemon.listeners import Listener
 from msmtp.daemon.requests import SCRIPTED
 from msmtp.daemon.slots import Slots
 from msmtp.daemon.status import Page
-from msmtp.daemon.supervisor import Supervisor
+from msmtp.daemon.supervisor import Supervisor, Worker
 from msmtp.exits import EX_OK
 from msmtp.failures import ServiceFailure
 from msmtp.system import os
@@ -102,14 +102,10 @@ class OneSession(Supervisor):
         worker.warm(settings)
         roles = []
         if settings.sandbox != sandbox.OFF:
-            self.prepared = worker.prepare(settings)
-            roles = [delivery.prepare(settings), self.prepared]
+            roles = [delivery.prepare(settings), worker.prepare(settings)]
         if settings.sandbox == sandbox.REQUIRE:
             sandbox.check(*roles)
-        first = self.fork()
-        if first is None:
-            raise ServiceFailure("the system gives no process for the session")
-        self.waiting.append(first)
+        self.waiting.append(self.fork(roles[1] if roles else None))
         tls = self.fork_tls() if settings.tls_cert else -1
         if self.users.change:
             privileges.drop(self.users.delivery)
@@ -119,6 +115,38 @@ class OneSession(Supervisor):
         self.begin_brokers()
         if tls >= 0:
             self.take_broker("tls", tls)
+
+    def fork(self, prepared: sandbox.Prepared | None) -> Worker:
+        """Make the worker.  Raises ServiceFailure."""
+        ours, theirs = pair()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            raise ServiceFailure(f"the system gives no process for the session: {error.strerror}") from None
+        if not pid:
+            try:
+                self.loop.close()
+                kept = (prepared.ruleset,) if prepared else ()
+                descriptors.keep_only({theirs, *self.journal.descriptors(), *kept})
+                titles.set_title("worker")
+                privileges.drop(self.users.worker)
+                worker.run(theirs, self.settings, prepared, self.settings.sandbox)
+            finally:
+                os._exit(70)  # noqa: SLF001 - public, whatever its name says
+        os.close(theirs)
+        channel = Channel(ours)
+        channel.set_blocking(False)
+        child = Worker(pid, os.pidfd_open(pid), channel)
+        self.loop.watch(child.pidfd, lambda _events: self.on_end(child))
+        self.loop.watch(ours, lambda _events: self.on_worker(child))
+        return child
+
+    def status_of(self, child: Worker) -> int:
+        """How the worker ended, as the kernel says."""
+        ended = os.waitid(os.P_PIDFD, child.pidfd, os.WEXITED)
+        if ended is None:
+            return 0
+        return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
 
     def fork_tls(self) -> int:
         """Have a process hold the key; give the way to it."""

@@ -4,7 +4,8 @@ A process obeys the rows that name it as the one asked, in the states that ``whe
 asks its channels for the rows permitted at that moment, so that what comes out of turn is junk (see ``channel``) and
 ends the session it came from.  Who may ask is not looked at, since nobody else holds the other end.
 
-The processes: keeper, supervisor, worker, auth, delivery, tls, names.  docs/security.md has this table in words.
+The processes: keeper, supervisor, nursery, worker, auth, delivery, tls, names.  docs/security.md has this table in
+words.
 """
 
 from __future__ import annotations
@@ -164,6 +165,24 @@ CLOSED = Request(
 ENDED = Request(
     26, "ENDED", "worker", "supervisor", (_octets("reason", 64), _number("mails"), _number("errors")), 0,
     "once, last", "how the session ended",
+)  # fmt: skip
+
+# supervisor and nursery
+GROW = Request(
+    50, "GROW", "supervisor", "nursery", (_number("count"),), 0, "any time",
+    "fork so many workers; wait for those that have ended",
+)  # fmt: skip
+BORN = Request(
+    51, "BORN", "nursery", "supervisor", (_number("pid"),), 2, "after GROW",
+    "a worker; the descriptors: its pidfd, and the way to it",
+)  # fmt: skip
+BARREN = Request(
+    52, "BARREN", "nursery", "supervisor", (_number("errno"),), 0, "after GROW",
+    "the system gives no process; the rest of what was asked for does not come",
+)  # fmt: skip
+DIED = Request(
+    53, "DIED", "nursery", "supervisor", (_number("pid"), _number("status")), 0, "after GROW",
+    "a worker ended by a signal or with an error: its number, and its status as wait(2) has it",
 )  # fmt: skip
 
 # worker and auth, worker and delivery

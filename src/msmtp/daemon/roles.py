@@ -122,6 +122,8 @@ def be_supervisor(keeper: Keeper, generation: Generation, channel: int) -> None:
     status = keeper.status.fd if keeper.status else -1
     descriptors.keep_only({*kept, status})
     titles.set_title("supervisor")
+    keeper.throttle.keep_from_children()  # nothing of these is for a process that speaks with a client
+    keeper.page.keep_from_children()
     Supervisor(
         generation.settings,
         listeners=generation.listeners,
@@ -150,6 +152,7 @@ def prepared(settings: Settings) -> list[sandbox.Prepared]:
 
     roles = [
         sandbox.prepare("supervisor", limits={"descriptors": 256}),
+        sandbox.prepare("nursery", limits={"descriptors": 256}),
         worker.prepare(settings),
     ]
     if settings.deliver_by:

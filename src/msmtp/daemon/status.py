@@ -95,6 +95,12 @@ class Page:
         """The same page, for the processes of a generation to count in."""
         return Page(self._words, generation % LANES, self.descriptor)
 
+    def keep_from_children(self) -> None:
+        """Have no child of this process map it."""
+        memory = self._words.obj
+        if isinstance(memory, mmap.mmap):
+            memory.madvise(mmap.MADV_DONTFORK)
+
     def __getitem__(self, name: str) -> int:
         place = _PLACES[name]
         return sum([self._words[lane * len(COUNTERS) + place] for lane in range(LANES)])

@@ -3,12 +3,14 @@
 It parses nothing that a client says.  What it reads is the kernel's word for who connected, and its workers' requests,
 each of a fixed shape: a note for the log, the wish for TLS, the account of how it ended.
 
-A worker is forked ahead of need and waits in its sandbox, so a client does not wait for that.  It serves one session.
+A worker is forked ahead of need, by the nursery, and waits in its sandbox, so a client does not wait for that.  It
+serves one session.
 Then: a slot, the source's share, a worker, its ways to auth and delivery; whatever of this cannot be had is a 421 at
 once, and nothing but its own end ends the supervisor.
 
     listener ready   accept, who is it, slot, share -> worker
-    pidfd ready      wait for the worker, give the slot back
+    nursery's channel BORN, BARREN, DIED; end: it is started again
+    pidfd ready      the worker has ended: give the slot back
     worker's channel NOTE, SWAP, ENDED; junk: the worker is killed
     broker's channel PONG; end: accept no more until the keeper has sent the way to a new one
     keeper's channel BROKER, DRAIN; end: stop
@@ -23,16 +25,20 @@ from functools import partial
 from time import monotonic
 
 from msmtp import sandbox
-from msmtp.daemon import descriptors, events, peers, privileges, titles, worker
+from msmtp.daemon import events, nursery, peers, privileges, titles, worker
 from msmtp.daemon.channel import Channel, ChannelGone, pair
 from msmtp.daemon.loop import Loop
 from msmtp.daemon.requests import (
     AUTH_SESSION,
+    BARREN,
+    BORN,
     BROKER,
     CONNECTION,
     DELIVERY_SESSION,
+    DIED,
     DRAIN,
     ENDED,
+    GROW,
     HUNG,
     LOOKUP,
     NOBODY,
@@ -51,14 +57,13 @@ from msmtp.daemon.requests import (
     WITH_AUTH,
     WITH_TLS,
 )
+from msmtp.daemon.wire import Late, await_message
 from msmtp.failures import ChannelFailure, shown
 from msmtp.smtp.server_replies import REPLIES
 from msmtp.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NoReturn
-
     from msmtp.config.daemon_settings import Settings
     from msmtp.daemon.journal import Journal
     from msmtp.daemon.listeners import Listener
@@ -71,6 +76,9 @@ if TYPE_CHECKING:
 ACCEPTS_A_TURN = 16
 PAUSE = 0.1  # seconds without accepting after the system refused a descriptor or memory
 FORK_PAUSES = (1.0, 60.0)  # seconds, first and last, between attempts to fork after one failed
+BIRTH = 0.05  # seconds for which all else waits for a worker, if none is left and a client is there
+BIRTH_PATIENCE = 5.0  # seconds after which a nursery that brings none hangs
+REAP_AFTER = 0.2  # seconds in which the nursery waits for workers that have ended
 BROKER_PATIENCE = 1.0  # seconds for which connections wait in the backlog for a broker to come back
 PING_INTERVAL = 5.0
 HUNG_AFTER = 30.0
@@ -123,6 +131,18 @@ class Worker:
         self.errors = 0
 
 
+class Nursery:
+    """The way to the nursery.  ``asked``: workers that it was asked for and has not brought, ``since`` when."""
+
+    __slots__ = ("asked", "channel", "pidfd", "since")
+
+    def __init__(self, pidfd: int, channel: Channel) -> None:
+        self.pidfd = pidfd
+        self.channel = channel
+        self.asked = 0
+        self.since = 0.0
+
+
 class Broker:
     """The way to a broker.  ``asked`` and ``answered``: numbers of the last PING and PONG."""
 
@@ -165,6 +185,7 @@ class Supervisor:
         self.brokers: dict[str, Broker] = {}
         self.needed = ("auth", "delivery") if settings.auth else ("delivery",)
         self.waiting: list[Worker] = []
+        self.leaving: list[Worker] = []
         self.working: dict[int, Worker] = {}
         self.sources: dict[bytes, int] = {}
         self.share = settings.sessions_per_source
@@ -174,10 +195,13 @@ class Supervisor:
         self.stopping = False
         self.ready = False
         self.broker_since = monotonic()
+        self.nursery: Nursery | None = None
+        self.roles: nursery.Roles | None = None
+        self.unexplained: dict[int, int] = {}
+        self.reap_timer: Timer | None = None
         self.fork_pause = 0.0
         self.fork_timer: Timer | None = None
         self.reserve = -1
-        self.prepared: sandbox.Prepared | None = None
 
     # Its life.
 
@@ -189,7 +213,9 @@ class Supervisor:
         if self.status:
             self.loop.watch(self.status.fileno(), self.on_status)
         self.loop.after(PING_INTERVAL, self.ping)
+        self.start_nursery()
         self.loop.run()
+        self.end_nursery()
 
     def prepare(self) -> None:
         """Load what workers need, then give up everything else."""
@@ -198,9 +224,9 @@ class Supervisor:
         worker.warm(settings)
         self.watcher = peers.Watcher()
         self.reserve = os.dup(self.keeper.fileno())
-        if settings.sandbox != sandbox.OFF:
-            self.prepared = worker.prepare(settings)
         highest = (settings.max_sessions + settings.workers_ahead) * DESCRIPTORS_A_SESSION + 64
+        if settings.sandbox != sandbox.OFF:
+            self.roles = nursery.Roles(settings, highest)
         role = sandbox.prepare(
             "supervisor",
             limits={"descriptors": highest},
@@ -295,6 +321,8 @@ class Supervisor:
     def ping(self) -> None:
         """Ask every broker whether it is alive; tell the page if all were, and the keeper of one that is not."""
         now = monotonic()
+        if self.nursery and self.nursery.asked and now - self.nursery.since > BIRTH_PATIENCE:
+            signal.pidfd_send_signal(self.nursery.pidfd, signal.SIGKILL)
         for broker in list(self.brokers.values()):
             if now - broker.last > HUNG_AFTER:
                 self.tell_keeper_of(broker)
@@ -333,6 +361,8 @@ class Supervisor:
         """Accept what has come, not too much at a time."""
         listener = self.listeners[descriptor]
         for _ in range(ACCEPTS_A_TURN):
+            if not self.waiting and self.is_starved():
+                return
             try:
                 accepted = self.accept(listener)
             except BlockingIOError:
@@ -398,7 +428,7 @@ class Supervisor:
 
     def hand_over(self, listener: Listener, accepted: _socket.socket, peer: Peer, key: bytes) -> Worker | None:
         """Tell the brokers and a worker of a connection; None if that was not possible, and the client knows."""
-        child = self.waiting.pop(0) if self.waiting else self.fork()
+        child = self.waiting.pop(0) if self.waiting else None
         self.page.set("waiting_workers", len(self.waiting))
         if child is None or not self.complete:
             if child is not None:
@@ -493,22 +523,8 @@ class Supervisor:
 
     # Workers.
 
-    def fork_ahead(self) -> None:
-        """Have as many workers wait as was asked for, and as there are slots for."""
-        if self.draining or self.stopping or self.fork_timer:
-            return
-        wanted = min(self.settings.workers_ahead, self.slots.number - len(self.working))
-        while len(self.waiting) < wanted:
-            child = self.fork()
-            if child is None:
-                return
-            self.waiting.append(child)
-        self.page.set("waiting_workers", len(self.waiting))
-
-    def fork(self) -> Worker | None:
-        """Make a worker; None if the system gives no process, which is tried again later."""
-        if self.fork_timer:
-            return None
+    def start_nursery(self) -> None:
+        """Fork the process that forks the workers."""
         ours, theirs = pair()
         try:
             pid = os.fork()
@@ -516,32 +532,145 @@ class Supervisor:
             os.close(ours)
             os.close(theirs)
             self.on_no_process(error)
-            return None
+            return
         if not pid:
-            self.become_worker(theirs)
+            try:
+                self.loop.close()
+                nursery.run(theirs, self.settings, self.roles, self.users.worker, self.journal)
+            finally:
+                os._exit(70)  # noqa: SLF001 - public, whatever its name says
         os.close(theirs)
-        self.fork_pause = 0.0
         channel = Channel(ours)
         channel.set_blocking(False)
-        child = Worker(pid, os.pidfd_open(pid), channel)
-        self.loop.watch(child.pidfd, lambda _events: self.on_end(child))
-        self.loop.watch(ours, lambda _events: self.on_worker(child))
-        return child
+        self.nursery = Nursery(os.pidfd_open(pid), channel)
+        self.loop.watch(self.nursery.pidfd, self.on_nursery_end)
+        self.loop.watch(ours, self.on_nursery)
+        self.fork_ahead()
 
-    def become_worker(self, control: int) -> NoReturn:
-        """Be a worker, in the child."""
+    def on_nursery_end(self, _events: int) -> None:
+        """It is gone, and its workers are told so: those at work finish, those that wait end."""
+        assert self.nursery  # it is what is watched
+        ended = os.waitid(os.P_PIDFD, self.nursery.pidfd, os.WEXITED | os.WNOHANG)
+        if ended is None:
+            return
+        self.on_nursery(0)
+        status = ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
+        self.forget_nursery()
+        for child in self.waiting:
+            self.loop.forget(child.channel.fileno())
+            child.channel.close()
+        self.leaving += self.waiting
+        self.waiting.clear()
+        if not (self.draining or self.stopping):
+            self.page.add("worker_deaths")
+            self.on_no_process(OSError(0, f"process nursery {events.ending(status)}"))
+            self.look_around()
+
+    def forget_nursery(self) -> None:
+        """Hang up on it."""
+        if self.nursery:
+            for descriptor in (self.nursery.pidfd, self.nursery.channel.fileno()):
+                self.loop.forget(descriptor)
+            os.close(self.nursery.pidfd)
+            self.nursery.channel.close()
+            self.nursery = None
+        self.unexplained.clear()
+
+    def end_nursery(self) -> None:
+        """Have it end, and wait for that; it has nothing to do any more."""
+        if self.nursery:
+            signal.pidfd_send_signal(self.nursery.pidfd, signal.SIGKILL)
+            os.waitid(os.P_PIDFD, self.nursery.pidfd, os.WEXITED)
+            self.forget_nursery()
+
+    def fork_ahead(self) -> None:
+        """Have as many workers wait as was asked for, and as there are slots for."""
+        if self.draining or self.stopping or self.fork_timer:
+            return
+        if self.nursery is None:
+            self.start_nursery()
+            return
+        wanted = min(self.settings.workers_ahead, self.slots.number - len(self.working))
+        missing = wanted - len(self.waiting) - self.nursery.asked
+        if missing > 0:
+            if not self.nursery.asked:
+                self.nursery.since = monotonic()
+            self.nursery.asked += missing
+            self.ask_nursery(missing)
+
+    def ask_nursery(self, number: int) -> None:
+        """Have it fork, and wait for those that ended; it is told of by its pidfd if it does not listen."""
         try:
-            self.loop.close()
-            descriptors.keep_only({control, *self.journal.descriptors(), *self.kept_by_worker()})
-            titles.set_title("worker")
-            privileges.drop(self.users.worker)
-            worker.run(control, self.settings, self.prepared, self.settings.sandbox)
-        finally:
-            os._exit(70)  # noqa: SLF001 - public, whatever its name says
+            if self.nursery:
+                self.nursery.channel.send(GROW, number)
+        except (ChannelFailure, BlockingIOError):
+            return
 
-    def kept_by_worker(self) -> tuple[int, ...]:
-        """The ruleset that it is to enter."""
-        return (self.prepared.ruleset,) if self.prepared and self.prepared.ruleset >= 0 else ()
+    def is_starved(self) -> bool:
+        """Whether a client has to wait in the backlog, since there is a slot but no worker yet."""
+        if not self.slots.free:
+            return False
+        self.fork_ahead()
+        if self.fork_timer or not self.nursery:
+            return False
+        try:
+            await_message(self.nursery.channel, monotonic() + BIRTH)
+        except Late:
+            self.accept_if(False)
+            return True
+        self.on_nursery(0)
+        return False
+
+    def on_nursery(self, _events: int) -> None:
+        """Take workers, or learn that there are none."""
+        while self.nursery:
+            try:
+                message = self.nursery.channel.receive((BORN, BARREN, DIED))
+            except BlockingIOError:
+                return
+            except ChannelFailure:  # its pidfd tells
+                self.loop.forget(self.nursery.channel.fileno())
+                return
+            if message.name == BORN.name:
+                self.nursery.asked = max(0, self.nursery.asked - 1)
+                self.nursery.since = monotonic()
+                self.on_birth(message.number("pid"), *message.descriptors)
+            elif message.name == DIED.name:
+                self.on_death(message.number("pid"), message.number("status"))
+            else:
+                self.nursery.asked = 0
+                number = message.number("errno")
+                self.on_no_process(OSError(number, os.strerror(number)))
+
+    def on_birth(self, pid: int, pidfd: int, descriptor: int) -> None:
+        """Have a new worker wait."""
+        channel = Channel(descriptor)
+        channel.set_blocking(False)
+        child = Worker(pid, pidfd, channel)
+        self.fork_pause = 0.0
+        self.loop.watch(pidfd, lambda _events: self.on_end(child))
+        self.waiting.append(child)
+        if self.draining or self.stopping:
+            channel.close()
+            return
+        self.loop.watch(descriptor, lambda _events: self.on_worker(child))
+        self.page.set("waiting_workers", len(self.waiting))
+        if not self.accepting:
+            self.look_around()
+
+    def on_death(self, pid: int, status: int) -> None:
+        """Tell how a worker ended that did not end as it should."""
+        session = self.unexplained.pop(pid, 0)
+        for child in (*self.working.values(), *self.waiting):
+            if child.pid == pid:
+                session = child.session
+        self.page.add("worker_deaths")
+        events.worker_died(self.journal, session, os.waitstatus_to_exitcode(status))
+
+    def reap(self) -> None:
+        """Have the nursery wait for those that ended."""
+        self.reap_timer = None
+        self.ask_nursery(0)
 
     def on_no_process(self, error: OSError) -> None:
         """Fork no more for a while."""
@@ -612,11 +741,9 @@ class Supervisor:
         signal.pidfd_send_signal(child.pidfd, signal.SIGKILL)
 
     def on_end(self, child: Worker) -> None:
-        """Wait for a worker that has ended, and give its slot back."""
-        ended = os.waitid(os.P_PIDFD, child.pidfd, os.WEXITED | os.WNOHANG)
-        if ended is None:
-            return
+        """A worker has ended: give its slot back."""
         self.hear_last_words(child)
+        status = self.status_of(child)
         self.loop.forget(child.pidfd)
         self.loop.forget(child.channel.fileno())
         child.channel.close()
@@ -625,15 +752,23 @@ class Supervisor:
             child.connection.close()
         if child.deadline:
             child.deadline.cancel()
-        status = ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
         if child.session:
             self.end_session(child, status)
         else:
-            self.end_waiting(child, status)
+            self.end_waiting(child)
         if self.draining or self.stopping:
             self.end_if_done()
         else:
             self.fork_ahead()
+
+    def status_of(self, child: Worker) -> int:
+        """How a worker ended: 0, as its parent tells (DIED) if it was otherwise."""
+        if not child.ended:
+            self.unexplained[child.pid] = child.session
+            self.ask_nursery(0)
+        elif not self.reap_timer:
+            self.reap_timer = self.loop.after(REAP_AFTER, self.reap)
+        return 0
 
     def hear_last_words(self, child: Worker) -> None:
         """Read what a worker said before it ended, the account of it most of all."""
@@ -661,15 +796,15 @@ class Supervisor:
         events.ended(self.journal, child.session, seconds, child.mails, shown(child.reason) or "worker ended")
         self.title()
 
-    def end_waiting(self, child: Worker, status: int) -> None:
+    def end_waiting(self, child: Worker) -> None:
         """A worker ended before it had anything to do; a fault that repeats must not become a storm."""
+        if child in self.leaving:
+            self.leaving.remove(child)
         if child in self.waiting:
             self.waiting.remove(child)
             self.page.set("waiting_workers", len(self.waiting))
-        if not (self.draining or self.stopping):
-            self.page.add("worker_deaths")
-            events.worker_died(self.journal, 0, status)
-            self.on_no_process(OSError(0, "a worker ended before its work"))
+            if not (self.draining or self.stopping):
+                self.on_no_process(OSError(0, "a worker ended before its work"))
 
     # The end.
 
@@ -698,8 +833,8 @@ class Supervisor:
         self.end_if_done()
 
     def end_if_done(self) -> None:
-        """Leave when the last session is over."""
-        if not self.working:
+        """Leave when the last worker has ended, at work or not."""
+        if not (self.working or self.waiting):
             self.loop.stop()
 
     # Status.

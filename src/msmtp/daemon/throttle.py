@@ -23,7 +23,6 @@ from __future__ import annotations
 import mmap
 from fcntl import F_ADD_SEALS, F_SEAL_GROW, F_SEAL_SHRINK, fcntl
 
-from msmtp.sasl.digests import digest
 from msmtp.system import os
 
 TYPE_CHECKING = False
@@ -80,6 +79,11 @@ class Throttle:
         if self.descriptor >= 0:
             os.close(self.descriptor)
 
+    def keep_from_children(self) -> None:
+        """Have no child of this process map it."""
+        if self._shared is not None:
+            self._shared.madvise(mmap.MADV_DONTFORK)
+
     def delay(self, key: bytes, now: int) -> float:
         """Seconds for which the answer to an attempt that comes at ``now`` is to be held back."""
         words = self._words
@@ -135,6 +139,8 @@ def _entries() -> range:
 
 
 def _halves(key: bytes) -> tuple[int, int]:
+    from msmtp.sasl.digests import digest  # OpenSSL, of which only auth, who has loaded it, has need
+
     both = digest("sha256", key)
     return int.from_bytes(both[:8], "big"), int.from_bytes(both[8:16], "big")
 

@@ -678,12 +678,17 @@ def place(fault: BaseException) -> str:
 # The process.
 
 
-def prepare(settings: Settings) -> Prepared:
-    """Prepare the role for all workers, in the process that forks them."""
-    limits = {"descriptors": DESCRIPTORS}
+def limits(settings: Settings) -> dict[str, int]:
+    """What a worker may have open, and write."""
+    limited = {"descriptors": DESCRIPTORS}
     if settings.max_size:
-        limits["file"] = settings.max_size + _FILE_ROOM
-    return sandbox.prepare("worker", limits=limits)
+        limited["file"] = settings.max_size + _FILE_ROOM
+    return limited
+
+
+def prepare(settings: Settings) -> Prepared:
+    """Prepare the whole role for a worker, in the process that forks it."""
+    return sandbox.prepare("worker", limits=limits(settings))
 
 
 def run(control: int, settings: Settings, prepared: Prepared | None, policy: str) -> NoReturn:
@@ -716,6 +721,9 @@ def work(control: int, settings: Settings, prepared: Prepared | None, policy: st
 
 # Before the fork.
 
+
+REHEARSALS = int(_o.environ.get("REH", "12"))
+
 _REHEARSAL = (
     b"HELO warm\r\nNOOP\r\nRSET\r\nVRFY x\r\nHELP\r\nEXPN x\r\nBAD\r\nEHLO warm\r\n"
     b"AUTH PLAIN\r\nAHdhcm0Ad2FybQ==\r\n"
@@ -728,10 +736,19 @@ _REHEARSAL = (
 
 
 def warm(settings: Settings) -> None:
-    """Serve a session in memory, so that workers find all they need loaded: to open a file is beyond them.
+    """Serve sessions in memory, so that workers find all they need loaded: to open a file is beyond them.
 
-    To be called in the process that forks them.  Both brokers' answers are written before the session begins.
+    To be called in the process that forks them.  Python changes code while it learns what it does, until it has run
+    some ten times; a worker would have to copy what it changes.
     """
+    for _ in range(REHEARSALS):
+        _rehearse(settings)
+    gc.collect()
+    gc.freeze()
+
+
+def _rehearse(settings: Settings) -> None:
+    """Serve one.  Both brokers' answers are written before it begins."""
     control, supervisor = pair()
     auth, way_to_auth = pair()
     delivery, way_to_delivery = pair()
@@ -762,5 +779,3 @@ def warm(settings: Settings) -> None:
     for descriptor in (termination.reads, termination.writes):
         os.close(descriptor)
     client.close()
-    gc.collect()
-    gc.freeze()

@@ -107,6 +107,7 @@ class Prepared:
 
     __slots__ = (
         "abi",
+        "bounds",
         "executable",
         "filter_name",
         "kept",
@@ -120,6 +121,7 @@ class Prepared:
         "role",
         "ruleset",
         "unable",
+        "within",
         "writable",
     )
 
@@ -132,12 +134,19 @@ class Prepared:
         executable: Sequence[str] = (),
         limits: Mapping[str, int] | None = None,
         keep: Sequence[str] = (),
+        within: str = "",
     ) -> None:
         self.role = role
+        self.within = ROLES[within] if within else None
         self.readable = (*expanded(role.readable), *readable)
         self.writable = (*expanded(role.writable), *writable)
         self.executable = tuple(executable)
         self.limited = [(name, (limits or {}).get(name, value)) for name, value in role.limits]
+        if self.within:  # what is the same in both rows, a child has
+            self.limited = [(name, value) for name, value in self.limited if (name, value) not in self.within.limits]
+        self.bounds = [
+            (name, value, RESOURCES[name], words(8, value, value)) for name, value in self.limited if value is not None
+        ]
         self.kept = tuple(keep)
         self.made_by = os.getpid()
         self.program, self.no_program = b"", ""
@@ -182,14 +191,13 @@ class Prepared:
     def limits(self) -> str:
         """Soft and hard limits; prlimit64() has 64-bit ones everywhere."""
         said = []
-        for name, value in self.limited:
-            if value is not None:
-                said.append(f"{name} {value}{self._limit(RESOURCES[name], value)}")
+        for name, value, resource, both in self.bounds:
+            said.append(f"{name} {value}{self._limit(resource, value, both)}")
         return f"limits: {', '.join(said)}"
 
-    def _limit(self, resource: int, value: int) -> str:
+    def _limit(self, resource: int, value: int, both: bytes) -> str:
         try:
-            self.libc.call("prlimit64", 0, resource, words(8, value, value), None)
+            self.libc.call("prlimit64", 0, resource, both, None)
         except PermissionError:
             present = words(8, 0, 0)  # nobody else has these bytes; the kernel writes into them
             self.libc.call("prlimit64", 0, resource, None, present)
@@ -286,14 +294,14 @@ class Prepared:
 
     def steps(self) -> list[tuple[str, Callable[[], str]]]:
         """What to do, in this order."""
-        role = self.role
+        role, within = self.role, self.within
         steps: list[tuple[str, Callable[[], str], object]] = [
-            ("limits", self.limits, role.limits),
-            ("namespaces", self.namespaces, role.namespaces),
-            ("capabilities", self.capabilities, role.capabilities is not None),
+            ("limits", self.limits, self.limited),
+            ("namespaces", self.namespaces, role.namespaces and not within),
+            ("capabilities", self.capabilities, role.capabilities is not None and not within),
             ("parent's end", self.parent_death, role.parent_death_signal),
-            ("no new privileges", self.no_new_privileges, role.no_new_privileges),
-            ("not dumpable", self.not_dumpable, not role.dumpable),
+            ("no new privileges", self.no_new_privileges, role.no_new_privileges and not within),
+            ("not dumpable", self.not_dumpable, not role.dumpable and not within),
             ("Landlock", self.landlock, role.landlock),
             ("seccomp", self.seccomp, role.filter),
         ]
@@ -329,12 +337,15 @@ def prepare(  # noqa: PLR0913 - what a caller may say about a role
     executable: Sequence[str] = (),
     limits: Mapping[str, int] | None = None,
     keep: Sequence[str] = (),
+    within: str = "",
 ) -> Prepared:
     """Read and look up all that entering the role will take; for this process, or for children that it forks.
 
     ``readable``, ``writable``, ``executable``: absolute paths, files or directories, that stay in reach where the role
     may have any; what may be run may be read.  ``limits``: value by name, for limits that the role's row has.
-    ``keep``: names of capabilities, for a process that has them.  ValueError for what the role may not have.
+    ``keep``: names of capabilities, for a process that has them.  ``within``: the role, with the same limits, of the
+    process that forks those that enter this one: what they have from there they need not take again.  ValueError for
+    what the role may not have.
     """
     row = ROLES[role]
     asked = RUN_FILES if executable else WRITE_FILES if writable else READ_FILES if readable else 0
@@ -344,7 +355,21 @@ def prepare(  # noqa: PLR0913 - what a caller may say about a role
         raise ValueError(f"role {role} has no such limit")
     if not {*keep} <= {*(row.capabilities or ())}:
         raise ValueError(f"role {role} may not keep these capabilities")
-    return Prepared(row, readable=readable, writable=writable, executable=executable, limits=limits, keep=keep)
+    if within and not _holds(ROLES[within], row):
+        raise ValueError(f"role {within} does not have all that {role} would take from it")
+    return Prepared(
+        row, readable=readable, writable=writable, executable=executable, limits=limits, keep=keep, within=within
+    )
+
+
+def _holds(outer: Role, inner: Role) -> bool:
+    """Whether a process in the outer role has given up, of what children keep so, all that the inner one gives up."""
+    return (
+        {*inner.namespaces} <= {*outer.namespaces}
+        and (inner.capabilities is None or outer.capabilities == ())
+        and outer.no_new_privileges
+        and not outer.dumpable
+    )
 
 
 def enter(  # noqa: PLR0913 - what a caller may say about a role

@@ -74,7 +74,7 @@ _WAYS: list[tuple[Callable[[str], Any], Callable[[bytes], int], Callable[[], int
 class Library:
     """The C library of this process.  ImportError where Python was built without ctypes."""
 
-    __slots__ = ("_address", "_errno", "_function")
+    __slots__ = ("_address", "_errno", "_function", "_functions")
 
     def __init__(self) -> None:
         if not _WAYS:
@@ -83,10 +83,14 @@ class Library:
             except Exception:  # noqa: BLE001 - whatever a later Python changed about its private module
                 _WAYS.append(public())
         self._function, self._address, self._errno = _WAYS[0]
+        self._functions: dict[str, Any] = {}
 
     def call(self, name: str, *arguments: int | bytes | None) -> int:
         """Call a function that returns -1 and sets errno when it fails; then OSError."""
-        result: int = self._function(name)(*arguments)
+        function = self._functions.get(name)
+        if function is None:
+            function = self._functions[name] = self._function(name)
+        result: int = function(*arguments)
         if result == -1:
             number = self._errno()
             raise OSError(number, os.strerror(number))

@@ -215,6 +215,15 @@ ROLES = _by_name(
         parent_death_signal=_SIGTERM,
     ),
     Role(
+        "nursery",
+        "forks the workers, each of which then has less: holds a channel to the supervisor",
+        filter="nursery",
+        limits=(("core", 0), ("descriptors", None), ("memory", _MEMORY)),
+        capabilities=(),
+        parent_death_signal=_SIGTERM,
+        namespaces=("user", "net", "ipc", "uts", "cgroup"),
+    ),
+    Role(
         "worker",
         "speaks with one client: holds the connection, a channel to each broker, later the file for one mail",
         filter="worker",

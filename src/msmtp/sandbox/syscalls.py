@@ -49,7 +49,6 @@ CLONE_THREAD = 0x10000
 NEW_NAMESPACES = tuple(1 << bit for bit in (17, 25, 26, 27, 28, 29, 30))  # CLONE_NEW*: as clone(2) takes them
 OF_FORK = 0x012000FF  # of clone's flags CLONE_CHILD_CLEARTID, CLONE_CHILD_SETTID, the signal: what fork(3) asks for
 OF_WORKERS = 0x5E000000  # CLONE_NEW* of user, net, ipc, uts, cgroup
-ENTERED = tuple(1 << bit for bit in (25, 26, 27, 28, 30))  # the same, each
 PR_SET_PDEATHSIG, PR_GET_DUMPABLE, PR_SET_DUMPABLE, PR_SET_NAME, PR_GET_SECCOMP, PR_SET_SECCOMP = 1, 3, 4, 15, 21, 22
 PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS, PR_GET_NO_NEW_PRIVS = 36, 38, 39
 FUTEXES = (0, 1, 3, 4, 5, 9, 10)  # wait wake requeue cmp_requeue wake_op wait_bitset wake_bitset
@@ -420,7 +419,6 @@ CONFINING = Group(
     "setuid setuid32 setgid setgid32 setreuid setreuid32 setregid setregid32 setresuid setresuid32 setresgid",
     "setresgid32 setgroups setgroups32",
     Call("unshare", Condition(0, 0, INT & ~OF_WORKERS), note="the namespaces of a worker"),
-    *any_of("setns", 1, ENTERED, "those that are held for all workers"),
     *any_of(
         "prctl",
         0,
@@ -439,6 +437,24 @@ FORKING = Group(
     "a process for each session, which closes what is not its own",
     "fork vfork set_tid_address wait4 waitpid waitid close_range",
     Call("clone", Condition(0, 0, CLONE_THREAD), otherwise=EPERM, note="processes, no threads"),
+)
+
+NURSING = Group(
+    "nursing",
+    ALLOW,
+    "for each worker a channel, a pipe for the note that SIGTERM leaves, and the descriptor that tells of its end",
+    "pidfd_open dup dup2 dup3 pipe pipe2",
+    Call("socketpair", Condition(0, AF_UNIX), note="channels"),
+    *(Call(name, Condition(1, F_GETFL), note="Python asks whether the pipe blocks") for name in ("fcntl", "fcntl64")),
+)
+
+NARROWING = Group(
+    "narrowing",
+    ALLOW,
+    "its children do this on their way into the one role that they may have; none of it widens anything",
+    "seccomp landlock_restrict_self prlimit64",
+    *any_of("prctl", 0, (PR_SET_PDEATHSIG, PR_SET_NAME, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS), "what it is and becomes"),
+    Call("prctl", Condition(0, PR_SET_DUMPABLE), Condition(1, 0), note="not dumpable"),
 )
 
 RUNNING = Group(
@@ -523,6 +539,7 @@ FILTERS = {
     "supervisor": Filter(SUPERVISING, CONFINING, FILES, *_CORE, *_REST, otherwise=ENOSYS),
     "supervisor-running": Filter(SUPERVISING, CONFINING, RUNNING, FILES, *_CORE, *_REST, otherwise=ENOSYS),
     "auth": Filter(SESSION, TAKING, PASSING, TIMERS, *_ALONE, NO_SOCKETS, otherwise=KILL),
+    "nursery": Filter(SESSION, TAKING, PASSING, NURSING, FORKING, NARROWING, *_ALONE, NO_SOCKETS, otherwise=KILL),
     "worker": Filter(SESSION, TAKING, *_ALONE, NO_CONNECTIONS, otherwise=KILL),
     "delivery": Filter(MACHINERY, OPAQUE, otherwise=ALLOW),
     "delivery-offline": Filter(MACHINERY, OPAQUE, OFFLINE, otherwise=ALLOW),
