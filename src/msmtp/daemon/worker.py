@@ -722,7 +722,7 @@ def work(control: int, settings: Settings, prepared: Prepared | None, policy: st
 # Before the fork.
 
 
-REHEARSALS = int(_o.environ.get("REH", "12"))
+REHEARSALS = 12
 
 _REHEARSAL = (
     b"HELO warm\r\nNOOP\r\nRSET\r\nVRFY x\r\nHELP\r\nEXPN x\r\nBAD\r\nEHLO warm\r\n"
