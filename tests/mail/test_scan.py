@@ -76,3 +76,10 @@ def test_a_block_takes_no_time(block: bytes) -> None:
     for _ in range(160):
         scan.feed(mail)
     assert 10 / (time.process_time() - begun) > 100, "MiB a second"
+
+
+@given(st.lists(st.sampled_from([b"x", b"xxxx", b"\n", b"\xc3\xa9"]), max_size=40).map(b"".join))
+def test_line_ends_that_somebody_has_counted_need_not_be_counted_again(mail: bytes):
+    scan = Scan()
+    scan.feed(mail, mail.count(b"\n"))
+    assert measures(scan) == plainly(mail)

@@ -271,3 +271,31 @@ def _seconds(step, block):
     for _ in range(20):
         step(block)
     return time.perf_counter() - start
+
+
+def taken(kind, pieces, **how):
+    """What an Unstuffer or Unchunker says of the pieces: content, size, defects, whether there was a bare LF."""
+    reader = kind(**how)
+    content = b""
+    for piece in pieces:
+        block = reader.feed(piece)
+        content += block[0] if isinstance(block, tuple) else block
+    if kind is Unchunker:
+        content += reader.end()
+    return content, reader.size, reader.defects, reader.bare_lf
+
+
+@pytest.mark.parametrize("kind", [Unstuffer, Unchunker])
+def test_with_lf_line_ends_the_same_is_handed_on_and_the_same_is_said_of_it(kind):
+    @given(texts, places)
+    def holds(text, where):
+        pieces = cut(text, where)
+        content, size, defects, bare_lf = taken(kind, pieces)
+        assert taken(kind, pieces, lf=True) == (content.replace(b"\r\n", b"\n"), size, defects, bare_lf)
+
+    holds()
+
+
+def test_with_lf_line_ends_doubled_dots_are_taken_away():
+    content, size, _, _ = taken(Unstuffer, [b"..a\r\nb\r\n..c\r\n.\r\n"], lf=True)
+    assert (content, size) == (b".a\nb\n.c\n", 11)

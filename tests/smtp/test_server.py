@@ -806,3 +806,17 @@ def test_content_says_which_transaction_it_belongs_to():
     first, second = (event.transaction for event in session.events if isinstance(event, DataReceived))
     assert first is not second
     assert session.mails[0].transaction is second
+
+
+def test_it_says_whether_content_comes_next():
+    session = Session().greeted()
+    for line in (b"EHLO c", b"MAIL FROM:<a@b.example>", b"RCPT TO:<c@d.example>"):
+        session.feed(line + b"\r\n")
+    assert not session.server.awaits_content
+    assert session.feed(b"DATA\r\n").server.awaits_content
+    assert not session.feed(b"x\r\n.\r\n").server.awaits_content
+    for line in (b"MAIL FROM:<a@b.example>", b"RCPT TO:<c@d.example>", b"BDAT 9"):
+        session.feed(line + b"\r\n")
+    session.feed(b"x")
+    assert session.server.awaits_content
+    assert not session.feed(b"x" * 8).server.awaits_content
