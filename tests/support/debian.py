@@ -40,6 +40,11 @@ BUNDLES = {
     "s-nail": ("s-nail",),
     "bsd-mailx": ("bsd-mailx",),
     "git-email": ("git-email", "libmailtools-perl"),
+    "openbsd-inetd": ("openbsd-inetd",),
+    "xinetd": ("xinetd",),
+    "swaks": ("swaks", "libnet-ssleay-perl", "libauthen-sasl-perl"),
+    "nodemailer": ("node-nodemailer", "nodejs"),
+    "systemd": ("systemd",),
 }
 
 # Bundles that only some releases have; tests of the others are not for them (see the marker "releases" in conftest.py).

@@ -34,12 +34,13 @@ def serve(settings: Settings) -> int:
     privileges.tidy([*[listener.fd for listener in handed or ()], *service.handed().stored.values()])
     manager = service.Service()
     opened = handed or listeners.own(settings, users=users.numbers())
-    verifiers = _verifiers(settings)
-    pidfile = _pidfile(settings)
-    ready = _leave(settings, [*[listener.fd for listener in opened], verifiers], pidfile)
-    status = _status_listener(settings, users)
-    journal = open_journal(settings, users.numbers())
+    pidfile = status = journal = None
     try:
+        verifiers = _verifiers(settings)
+        pidfile = _pidfile(settings)
+        ready = _leave(settings, [*[listener.fd for listener in opened], verifiers], pidfile)
+        status = _status_listener(settings, users)
+        journal = open_journal(settings, users.numbers())
         events.started(journal, __version__)
         check(settings)
         for listener in opened:
