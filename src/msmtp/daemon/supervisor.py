@@ -293,6 +293,7 @@ class Supervisor:
             self.loop.after(BROKER_PATIENCE + 0.01, self.look_around)
         if self.accepting and not self.ready:
             self.ready = True
+            self.page.set("alive", int(monotonic() * 1000))
             self.keeper.send(READY)
 
     def accept_if(self, yes: bool) -> None:
