@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 MODULES = (
     *("msmtp.sender.main", "msmtp.sender.accounts", "msmtp.sender.send", "msmtp.sender.texts"),
     *("msmtp.config.reader", "msmtp.config.substitution", "msmtp.net.connect", "msmtp.net.tls", "msmtp.net.binding"),
-    *("msmtp.net.resolve", "msmtp.net.proxy", "msmtp.sandbox", "msmtp.sandbox.libc", "msmtp.mail.aliases"),
+    *("msmtp.net.resolve", "msmtp.sandbox", "msmtp.sandbox.libc", "msmtp.mail.aliases"),
     *("msmtp.sasl.mechanisms", "msmtp.sasl.plain", "msmtp.sasl.login", "msmtp.sasl.scram", "msmtp.sasl.cram_md5"),
     *("msmtp.sasl.digest_md5", "msmtp.sasl.external", "msmtp.sasl.oauth", "msmtp.credentials.request"),
     *("msmtp.credentials.command", "msmtp.credentials.netrc", "msmtp.credentials.secret", "msmtp.smtp.xtext"),
