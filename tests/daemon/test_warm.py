@@ -19,6 +19,8 @@ from tests.support.scripted import DROP, Mail, Polite, ScriptedServer
 
 from msmtp.config.daemon_settings import Settings
 from msmtp.daemon import delivery, warm
+from msmtp.failures import ConfigFailure
+from msmtp.net import trust
 
 MAIL = b"From: joe@example.org\nSubject: x\nTo: you@example.org\n\nhello\n.dot\n"
 CHANGING = re.compile(
@@ -307,3 +309,12 @@ def test_the_default_command_works_within_the_sandbox(broker, tmp_path, monkeypa
         assert worker.mail(MAIL)[0] == 250
         assert worker.mail(MAIL)[0] == 250
     assert len(server.sessions) == 2
+
+
+def test_a_system_without_authorities_or_the_library_for_proxies_keeps_msmtp_loaded_all_the_same(monkeypatch):
+    def none() -> list[str]:
+        raise ConfigFailure("this system has no list of trusted authorities")
+
+    monkeypatch.setattr(trust, "system_paths", none)
+    warm.prime_tls()
+    assert "msmtp.net.proxy" not in warm.MODULES

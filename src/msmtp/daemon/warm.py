@@ -20,6 +20,7 @@ from importlib import import_module
 
 from msmtp.daemon.descriptors import keep_only
 from msmtp.daemon.runner import DEFAULT_SIGNALS
+from msmtp.failures import Failure
 from msmtp.system import os
 
 TYPE_CHECKING = False
@@ -106,7 +107,7 @@ def prime_tls() -> None:
     session = _openssl.new_session(context, _openssl.MemoryBIO(), _openssl.MemoryBIO(), "localhost")
     with suppress(_openssl.SSLWantReadError):
         session.do_handshake()
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, Failure):  # no list of authorities: said by the mail that needs one
         blocks = trust.read_file(trust.system_paths()[0]).split(trust.BEGIN_CERTIFICATE, MANY + 1)
         text = b"".join([trust.BEGIN_CERTIFICATE + block for block in blocks[1 : MANY + 1]])
         if text:
