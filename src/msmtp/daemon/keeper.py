@@ -94,6 +94,10 @@ class Generation:
         wanted = {"auth": settings.auth, "delivery": True, "tls": settings.tls_cert, "names": settings.peer_names}
         return [which for which, yes in wanted.items() if yes]
 
+    def is_apart(self, which: str) -> bool:
+        """Whether it is a service of its own, whose end is not ours: here is but the way to it."""
+        return which == "delivery" and bool(self.settings.deliver_by)
+
 
 class Keeper:
     """What the keeper knows; :meth:`run` is its life."""
@@ -298,7 +302,7 @@ class Keeper:
             del generation.children[child.which]
         if self.stopping or generation.leaving:
             self.on_expected_end(generation, child)
-        elif generation is self.coming:
+        elif generation is self.coming and not (generation.is_apart(child.which) and status == 0):
             self.on_failed_start(generation, child, status)
         else:
             self.on_unexpected_end(generation, child, status)

@@ -132,7 +132,8 @@ def _status_listener(settings: Settings, users: Users) -> Listener | None:
             os.mkdir("/run/msmtpd", 0o755)
     except OSError:
         pass
-    wanted = UnixSocket(path, mode=STATUS_MODE, group=str(users.supervisor.gid))
+    group = str(users.supervisor.gid) if users.change else ""  # else it is that one, and chown(2) may be refused
+    wanted = UnixSocket(path, mode=STATUS_MODE, group=group)
     try:
         return listeners.at_path(wanted, privileges_of(users))
     except Failure:

@@ -330,9 +330,16 @@ class Supervisor:
                 continue
             broker.asked += 1
             self.say(broker, PING, broker.asked)
-        if self.complete and all(broker.asked - broker.answered <= 2 for broker in self.brokers.values()):  # noqa: PLR2004
+        if self.all_well():
             self.page.set("alive", int(now * 1000))
         self.loop.after(PING_INTERVAL, self.ping)
+
+    def all_well(self) -> bool:
+        """Whether all brokers are there and answer.  Delivery as a service of its own is watched by who started it."""
+        ours = [which for which in self.needed if which != "delivery" or not self.settings.deliver_by]
+        asked = [each for each in self.brokers.values() if each.which in ours or each.which not in self.needed]
+        answering = [each.asked - each.answered <= 2 for each in asked]  # noqa: PLR2004
+        return all(answering) and all(which in self.brokers for which in ours)
 
     def tell_keeper_of(self, broker: Broker) -> None:
         """Have the keeper end a broker that hangs."""
