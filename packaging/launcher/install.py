@@ -2,11 +2,15 @@
 """Install msmtp and msmtpd with launchers: for packages, and whoever can choose the interpreter that runs them.
 
     packaging/launcher/install.py --prefix /usr [--destdir debian/msmtp] [--python /usr/bin/python3]
+    packaging/launcher/install.py --launchers /usr/share/msmtp-py --prefix /usr --destdir debian/msmtp
 
 What it leaves: PREFIX/bin/msmtp and msmtpd, PREFIX/share/msmtp/msmtp with the compiled modules and the bundles, from
 which msmtp starts, as it does once a mail; msmtpd, which stays, starts as any program in Python.  The bundles are for
 the interpreter given; a package that is installed for another one makes them anew with bundle.py, as it compiles its
 modules anew.
+
+With --launchers the two launchers are all: for a package whose tools put the modules into the folder named, and for which
+what the interpreter finds is what the distribution's packages bring.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 SOURCE = HERE.parents[1] / "src" / "msmtp"
+DISTRIBUTION = "/usr/lib/python3/dist-packages"  # where Debian's packages of libraries are
 PROGRAMS = ("msmtp", "msmtpd")
 UNWANTED = shutil.ignore_patterns("__pycache__", "*.pyc")
 
@@ -42,7 +47,12 @@ def install(prefix: Path, destdir: Path | None = None, python: str = "/usr/bin/p
     subprocess.run([python, "-I", "-m", "compileall", "-q", "-s", root, "-p", prefix, folder], check=True)
     final = prefix / "share" / "msmtp"
     subprocess.run([python, "-IS", "-X", "no_debug_ranges", HERE / "bundle.py", folder, final], check=True)
-    values = {"@python@": python, "@folder@": str(final), "@path@": repr([str(final), *libraries(python)])}
+    return launchers(root, final, python, libraries(python))
+
+
+def launchers(root: Path, folder: Path, python: str, libraries: list[str]) -> list[Path]:
+    """Make the launchers of what is in ``folder``, below ``root``."""
+    values = {"@python@": python, "@folder@": str(folder), "@path@": repr([str(folder), *libraries])}
     return [launcher(HERE / f"{program}.in", root / "bin" / program, values) for program in PROGRAMS]
 
 
@@ -63,7 +73,12 @@ def main() -> None:
     parser.add_argument("--prefix", type=Path, default=Path("/usr/local"), help="default: %(default)s")
     parser.add_argument("--destdir", type=Path, help="stage below this folder instead of installing")
     parser.add_argument("--python", default="/usr/bin/python3", help="absolute path; default: %(default)s")
+    parser.add_argument("--launchers", type=Path, metavar="FOLDER", help="only the launchers, of modules that are there")
     options = parser.parse_args()
+    if options.launchers:
+        root = options.destdir / options.prefix.relative_to("/") if options.destdir else options.prefix
+        print(*launchers(root, options.launchers, options.python, [DISTRIBUTION]), sep="\n")
+        return
     print(*install(options.prefix.absolute(), options.destdir, options.python), sep="\n")
 
 
