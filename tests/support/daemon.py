@@ -171,7 +171,7 @@ class Msmtpd:
 
     ``options`` come behind --interface, --port, --command, --log and --status-socket, which are made unless they are
     among them.  ``user``: root starts it with --user=user, or with none if it is ""; ``uid``: who starts it, if not who
-    runs the tests.  ``command`` None: the recorder.  ``host``: where it listens; ``unix``: at a socket of that name
+    runs the tests.  ``command`` None: the recorder, whose program is ``{program}`` in another.  ``host``: where it listens; ``unix``: at a socket of that name
     below ``folder`` instead.  ``wrap``: words to start it with.  ``expected``: see the module.
     """
 
@@ -198,6 +198,7 @@ class Msmtpd:
         self.expected = list(expected)
         self.exit_code: int | None = 0
         self.port = 0
+        self.log_text = self.errors_text = ""
         self.process: subprocess.Popen[bytes] | None = None
         self._looked_at = False
 
@@ -229,7 +230,7 @@ class Msmtpd:
             "--interface": "" if self.unix else self.host,
             "--port": "" if self.unix else str(self.port),
             "--socket": path if self.unix else "",
-            "--command": self.given_command or self.recorder.command,
+            "--command": (self.given_command or self.recorder.command).replace("{program}", str(self.recorder.program)),
             "--log": str(self.log_file),
             "--status-socket": str(self.status_socket),
             "--spool": str(self.spool),
@@ -307,7 +308,7 @@ class Msmtpd:
 
     def errors(self) -> str:
         """What stands on its standard output and error."""
-        return self.errors_file.read_text(errors="backslashreplace")
+        return self.errors_file.read_text(errors="backslashreplace") if self.errors_file.exists() else ""
 
     def status(self) -> dict[str, int]:
         """The counters that the status socket tells."""
@@ -444,7 +445,8 @@ class Msmtpd:
         self.process.wait()
 
     def remove(self) -> None:
-        """Remove its folder."""
+        """Remove its folder; what was logged stays known."""
+        self.log_text, self.errors_text = self.log(), self.errors()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:

@@ -40,6 +40,7 @@ BUNDLES = {
     "s-nail": ("s-nail",),
     "bsd-mailx": ("bsd-mailx",),
     "git-email": ("git-email", "libmailtools-perl"),
+    "git-smtp": ("git-email", "libmailtools-perl", "libauthen-sasl-perl", "libio-socket-ssl-perl"),
     "openbsd-inetd": ("openbsd-inetd",),
     "xinetd": ("xinetd",),
     "swaks": ("swaks", "libnet-ssleay-perl", "libauthen-sasl-perl"),

@@ -426,6 +426,8 @@ class Keeper:
         self.manager.stopping()
         events.stopping(self.journal)
         for generation in self.everybody():
+            for listener in generation.listeners:
+                listener.close()  # who connects later is refused at once, instead of waiting for an answer
             supervisor = generation.children.get("supervisor")
             if supervisor is None:
                 self.end_brokers(generation)
