@@ -16,6 +16,7 @@ _msmtpd() {
     case $option in
         '') ;;
         --status) compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
+        --health) mapfile -t COMPREPLY < <(compgen -W "ready alive" -- "$cur"); return ;;
         --config) compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
         --socket) compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
         --proxy-protocol) mapfile -t COMPREPLY < <(compgen -W "unix" -- "$cur"); return ;;
@@ -28,7 +29,7 @@ _msmtpd() {
         --deliver-by) compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
         --warm) mapfile -t COMPREPLY < <(compgen -W "on off" -- "$cur"); return ;;
         --spool) compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
-        --log) compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -W "none syslog journal" -f -- "$cur"); return ;;
+        --log) compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -W "none syslog journal stdout json" -f -- "$cur"); return ;;
         --daemon) mapfile -t COMPREPLY < <(compgen -W "on off" -- "$cur"); return ;;
         --pidfile) compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
         --user) mapfile -t COMPREPLY < <(compgen -u -- "$cur"); return ;;
@@ -36,7 +37,7 @@ _msmtpd() {
         *) return ;;
     esac
     if [[ $cur == -* ]]; then
-        mapfile -t COMPREPLY < <(compgen -W "--version --help --status --status= --inetd --deliver --config= --interface= --port= --smtps-port= --socket= --proxy-protocol= --lmtp --lmtp= --domain= --strict --strict= --peer-names --peer-names= --auth= --tls-cert= --tls-key= --sandbox= --deliver-by= --command= --command-timeout= --warm --warm= --spool= --max-sessions= --max-sessions-per-source= --max-recipients= --max-size= --max-hops= --session-timeout= --idle-timeout= --login-timeout= --log= --daemon --daemon= --pidfile= --user= --status-socket= --workers-ahead=" -- "$cur")
+        mapfile -t COMPREPLY < <(compgen -W "--version --help --status --status= --health --health= --inetd --deliver --config= --interface= --port= --smtps-port= --socket= --proxy-protocol= --lmtp --lmtp= --domain= --strict --strict= --peer-names --peer-names= --auth= --tls-cert= --tls-key= --sandbox= --deliver-by= --command= --command-timeout= --warm --warm= --spool= --max-sessions= --max-sessions-per-source= --max-recipients= --max-size= --max-hops= --session-timeout= --idle-timeout= --login-timeout= --log= --daemon --daemon= --pidfile= --user= --status-socket= --workers-ahead=" -- "$cur")
         [[ ${COMPREPLY[0]-} == *= ]] && compopt -o nospace 2>/dev/null
     fi
     return 0

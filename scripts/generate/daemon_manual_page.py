@@ -105,9 +105,11 @@ LOGGING = """
 
     2026-01-31 12:00:00 msmtpd[4711] info: session 17: connection from 127.0.0.1
 
-Each session has a number, which all its lines have. A mail that was delivered or not is named by its sender, number of
-recipients and size. In systemd's journal the parts of a line are also fields, MSMTPD_EVENT and MSMTPD_SESSION among
-them: `journalctl MSMTPD_SESSION=17`. Passwords, and texts of mails, are in no log.
+`--log`=stdout writes the same to standard output, where the engine of a container keeps it. Each session has a number,
+which all its lines have. A mail that was delivered or not is named by its sender, number of recipients and size. In
+systemd's journal the parts of a line are also fields, MSMTPD_EVENT and MSMTPD_SESSION among them: `journalctl
+MSMTPD_SESSION=17`. With `--log`=json they are members of an object: {"event":"connected","session":17, and so on}.
+Passwords, and texts of mails, are in no log.
 """
 
 STATUS = """

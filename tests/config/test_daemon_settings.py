@@ -77,6 +77,7 @@ GIVEN: dict[str, tuple[str | None, str, object, tuple[str, ...]]] = {
     "session-timeout": ("2h", "session_timeout", 7200, ()),
     "idle-timeout": ("10", "idle_timeout", 10, ()),
     "login-timeout": ("10", "login_timeout", 10, ()),
+    "health": (None, "health", "ready", ()),
     "log": ("syslog", "log", "syslog", ()),
     "daemon": (None, "daemon", True, ()),
     "pidfile": ("/run/p", "pidfile", "/run/p", ()),
@@ -96,7 +97,7 @@ def test_an_option_sets_what_it_says_and_nothing_else(name: str) -> None:
     found = settings(f"--{name}" + (f"={value}" if value else ""), *others)
     assert getattr(found, attribute) == stored
     without = differences(settings(*others)) if name not in ("tls-cert", "tls-key", "lmtp") else differences(found)
-    assert set(differences(found)) - {attribute} <= set(without) | {"ports"}
+    assert set(differences(found)) - {attribute, found.mode == name and "mode"} <= set(without) | {"ports"}
     assert name in found.given or found.mode == name
 
 
@@ -288,6 +289,8 @@ def test_without_a_port_it_is_25_unless_other_options_say_where(
             ["--tls-cert=c", "--tls-key=k", "--smtps-port=26", "--port=26"],
             "port 26 is both a --port and an --smtps-port",
         ),
+        (["--inetd", "--log=stdout"], "cannot use both --inetd and --log=stdout"),
+        (["--daemon", "--log=json"], "cannot use both --daemon and --log=json"),
         (["--lmtp"], "--lmtp cannot be used at port 25"),
         (["--lmtp", "--port=25", "--socket=/s"], "--lmtp cannot be used at port 25"),
         (["--socket=/s", "--socket=/s,mode=0600"], "the socket /s is named twice"),
@@ -348,6 +351,7 @@ def test_a_source_has_half_of_the_sessions_but_at_least_one(sessions: int, share
         ("--log=x", "log", "/start/x"),
         ("--log=none", "log", "none"),
         ("--log=journal", "log", "journal"),
+        ("--log=json", "log", "json"),
         ("--log=./none", "log", "/start/./none"),
         ("--spool=../y", "spool", "/start/../y"),
         ("--pidfile=/z", "pidfile", "/z"),

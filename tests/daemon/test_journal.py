@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import socket
@@ -11,6 +12,8 @@ import sys
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.support.inside import REPOSITORY, USERS, run
 
 from msmtp.config.daemon_settings import Settings
@@ -318,6 +321,103 @@ def test_fault_27_no_value_makes_a_field_in_systemds_journal(tmp_path):
         "MSMTPD_SESSION": b"9",
     }
     assert len(long["MSMTPD_LONG"]) <= RECORD_LIMIT + 3
+
+
+# -- standard output
+
+
+@contextlib.contextmanager
+def standard_output():
+    """What is written to descriptor 1 meanwhile: the reading end of a pipe."""
+    reads, writes = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    os.set_blocking(writes, True)
+    before = os.dup(1)
+    os.dup2(writes, 1)
+    os.close(writes)
+    try:
+        yield reads
+    finally:
+        os.dup2(before, 1)
+        os.close(before)
+        os.close(reads)
+
+
+def test_standard_output_gets_the_lines_of_a_file():
+    with standard_output() as reads, opened("stdout") as journal:
+        journal.write(INFO, "note", HOSTILE)
+        journal.write(ERROR, "failed", "no")
+        lines = os.read(reads, 9999).splitlines(keepends=True)
+        assert len(journal.descriptors()) == 1
+    assert [LINE.fullmatch(line)[2] for line in lines] == [b"info", b"error"]
+
+
+def test_json_is_an_object_a_line_with_the_fields():
+    with standard_output() as reads, opened("json") as journal:
+        journal.write(
+            INFO, "ended", 'a "quoted" \\ text\n' + HOSTILE, session=9, seconds="0.250", user=b'"\\\xff', x=None
+        )
+        (line,) = os.read(reads, 9999).splitlines()
+    found = json.loads(line)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", found.pop("time"))
+    assert found.pop("message").startswith('a "quoted" \\ text\\na\\nb\\r\\n<0>c\\x1b')
+    assert found == {
+        "level": "info", "pid": os.getpid(), "event": "ended", "session": 9, "seconds": 0.25, "user": '"\\\\xff',
+    }  # fmt: skip
+
+
+@given(st.text(), st.binary(), st.integers())
+def test_json_is_json_whatever_it_is_about(text, octets, number):
+    record = module._json(ERROR, "note", module.line(text), {"octets": octets, "text": text, "number": number})
+    found = json.loads(record)
+    assert record.endswith(b"\n")
+    assert b"\n" not in record[:-1]
+    assert (found["level"], found["number"], found["message"]) == ("error", number, found["text"])
+
+
+def test_json_leaves_out_what_makes_a_line_too_long():
+    fields = {f"field{number}": '"' * 2000 for number in range(5)}
+    for text, kept in (("x" * 2000, ["field0"]), ('"' * 2000, [])):
+        record = module._json(INFO, "note", module.line(text), fields)
+        assert len(record) <= module.JSON_LIMIT
+        assert list(json.loads(record))[5:] == kept
+
+
+@pytest.mark.parametrize("kind", module.ON_STDOUT)
+def test_an_engine_that_does_not_read_stops_nothing(kind):
+    with standard_output() as reads, opened(kind) as journal:
+        started = time.monotonic()
+        for number in range(3000):
+            journal.write(INFO, "note", "x" * 1000, session=number)
+        assert time.monotonic() - started < 5
+        assert journal.failures > 0
+        assert os.get_blocking(1)  # it is not ours alone
+        assert all(line.endswith(b"\n") for line in os.read(reads, 1 << 20).splitlines(keepends=True))
+
+
+def test_standard_output_that_is_a_socket_is_written_to_as_it_is():
+    ours, theirs = socket.socketpair()
+    before = os.dup(1)
+    try:
+        os.dup2(theirs.fileno(), 1)
+        with opened("stdout") as journal:
+            journal.write(INFO, "note", "x")
+    finally:
+        os.dup2(before, 1)
+        os.close(before)
+        theirs.close()
+    with ours:
+        assert LINE.fullmatch(ours.recv(9999))
+
+
+def test_standard_output_that_is_closed_is_said(monkeypatch):
+    before = os.dup(1)
+    try:
+        os.close(1)
+        with pytest.raises(ConfigFailure, match="standard output is closed"):
+            open_journal(logging_to("stdout"))
+    finally:
+        os.dup2(before, 1)
+        os.close(before)
 
 
 LIBRARY = """

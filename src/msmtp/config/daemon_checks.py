@@ -28,6 +28,7 @@ def check(settings: Settings) -> None:
     _settle_ports(settings)
     for fault, hint in (
         _inetd(settings),
+        _log(settings),
         _tls(settings),
         _ports(settings),
         _sockets(settings),
@@ -63,6 +64,13 @@ def _inetd(settings: Settings) -> tuple[str, str]:
         f"cannot use both --inetd and --{found}",
         "with --inetd, whoever starts msmtpd does the listening and counting",
     )
+
+
+def _log(settings: Settings) -> tuple[str, str]:
+    other = "--inetd" if settings.mode == "inetd" else "--daemon" if settings.daemon else ""
+    if settings.log in ("stdout", "json") and other:
+        return f"cannot use both {other} and --log={settings.log}", "standard output is not for a log then"
+    return _FINE
 
 
 def _tls(settings: Settings) -> tuple[str, str]:

@@ -23,6 +23,7 @@ _ROWS: tuple[tuple[object, ...], ...] = (
     ("", "version", "", "none", "nothing", "mode", "serve", "version", "general", "", "", "line"),
     ("", "help", "", "none", "nothing", "mode", "serve", "help", "general", "", "", "line"),
     ("", "status", "", "may", "file", "mode", "serve", "", "general", "", "own", "line"),
+    ("", "health", "", "may", "health", "health", "", "ready", "general", "", "own", "line"),
     ("", "inetd", "", "none", "nothing", "mode", "serve", "inetd", "general", "", "", "line"),
     ("", "deliver", "", "none", "nothing", "mode", "serve", "deliver", "general", "", "own", "line"),
     ("", "config", "", "must", "file", "config", "", ..., "general", "", "own", "line"),

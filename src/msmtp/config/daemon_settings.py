@@ -36,15 +36,15 @@ _OPENING = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
 class Settings:
     """What to do and how.  Every attribute but the first five has its option: :mod:`msmtp.config.daemon_options`.
 
-    ``mode``: serve, inetd, deliver, status, version or help.  ``argv``: the words all this was read from, ``folder``:
-    the one that names of files in them started from; ``given``: the options that were said, by their long names;
-    ``activated``: whether the service manager has handed over sockets, by which all of ``interfaces`` to ``sockets`` is
-    idle.
+    ``mode``: serve, inetd, deliver, status, health, version or help.  ``argv``: the words all this was read from,
+    ``folder``: the one that names of files in them started from; ``given``: the options that were said, by their
+    long names; ``activated``: whether the service manager has handed over sockets, by which all of ``interfaces``
+    to ``sockets`` is idle.
 
-    ``command`` None: the default command.  ``auth``: users, each with the command that prints the password, or None.
-    ``log``: none, syslog, journal or a file.  Names of files are absolute, '' if there is none.  Sizes are octets,
-    times seconds.  0 of ``max_size`` is no limit, 0 of ``max_sessions_per_source`` is for :attr:`sessions_per_source`
-    to tell.
+    ``command`` None: the default command.  ``auth``: users, each with the command that prints the password, or
+    None.  ``log``: none, syslog, journal, stdout, json or a file.  Names of files are absolute, '' if there is
+    none.  Sizes are octets, times seconds.  0 of ``max_size`` is no limit, 0 of ``max_sessions_per_source`` is for
+    :attr:`sessions_per_source` to tell.  ``health``: '', or what is asked for: ready or alive.
     """
 
     __slots__ = (*sorted({row.attribute for row in OPTIONS}), "activated", "argv", "folder", "given")
@@ -56,6 +56,7 @@ class Settings:
     activated: bool
 
     config: str
+    health: str
     interfaces: list[str]
     ports: list[int]
     smtps_ports: list[int]
@@ -240,7 +241,9 @@ def _apply(given: Given, row: DaemonOption, text: str | None) -> None:
         raise explain.invalid_option_value(row, str(text)) from None
     if row.attribute != "mode":
         given.take(row, value)
-        return
+        if row.long != "health":
+            return
+        value = "health"
     if row.long == "status":
         if text is not None:
             given.take(LONG["status-socket"], value)
@@ -248,7 +251,7 @@ def _apply(given: Given, row: DaemonOption, text: str | None) -> None:
     given.values["mode"] = min(str(given.values.get("mode", value)), str(value), key=MODES.index)
 
 
-MODES = ("version", "help", "status", "deliver", "inetd")
+MODES = ("version", "help", "health", "status", "deliver", "inetd")
 """Of two options that ask for one of these each, the one whose mode comes first counts."""
 
 
@@ -341,7 +344,7 @@ def _make_absolute(settings: Settings) -> None:
         socket.path = _absolute(socket.path, settings.folder)
 
 
-LOGS = ("none", "syslog", "journal")
+LOGS = ("none", "syslog", "journal", "stdout", "json")
 """What ``log`` can be beside a file."""
 
 

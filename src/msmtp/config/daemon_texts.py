@@ -34,6 +34,14 @@ TEXTS: dict[str, Text] = {
         "were delivered and that were not. It is asked through its status socket; without the argument that is the "
         "one that an msmtpd with the same other options would have.",
     ),
+    "--health": Text(
+        "(ready|alive)",
+        "ask the running msmtpd by SMTP whether it serves, and stop",
+        "Connect to a running msmtpd as a client does, where the same other options have it listen; greet it, say what "
+        "it answers if that is not what it should be, and stop, with exit code 0 if mail can be handed over now and 1 "
+        "if not. `alive`: it is enough that it answers at all, if only that all places are taken (421). For those who "
+        "start it again or send clients elsewhere: the engines of containers, load balancers.",
+    ),
     "--inetd": Text(
         "",
         "serve one session on standard input and output",
@@ -232,9 +240,10 @@ TEXTS: dict[str, Text] = {
     ),
     # -- service
     "--log": Text(
-        "(none|syslog|journal|file)",
+        "(none|syslog|journal|stdout|json|file)",
         "write what happens to this log",
-        "Where to write what happens: `syslog` (facility mail), `journal` (that of systemd, with fields), or the file "
+        "Where to write what happens: `syslog` (facility mail), `journal` (that of systemd, with fields), `stdout` "
+        "(standard output, as in a file), `json` (standard output, an object of JSON a line, with fields), or the file "
         "of this name. The default is `none`. See LOGGING.",
     ),
     "--daemon": Text(

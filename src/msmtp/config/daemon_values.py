@@ -242,6 +242,7 @@ def parse_path(text: str) -> str:
 
 WORDS: dict[str, dict[str, object]] = {
     "switch": {"on": True, "off": False},
+    "health": {"ready": "ready", "alive": "alive"},
     "sandbox": {"require": "require", "try": "try", "off": "off"},
 }
 """kind: the words it takes and what is stored for each."""

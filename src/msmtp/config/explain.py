@@ -24,7 +24,7 @@ EXPECTED = {
     "nothing": "no argument",
     # of msmtpd
     "file": "the name of a file",
-    "log": "'none', 'syslog', 'journal' or the name of a file",
+    "log": "'none', 'syslog', 'journal', 'stdout', 'json' or the name of a file",
     "status": "'off' or the name of a socket",
     "interface": "an address of this machine such as 127.0.0.1, ::1 or fe80::1%eth0; 0.0.0.0 and :: are all",
     "listening_port": "a port number from 0 to 65535, 0 for any that is free",

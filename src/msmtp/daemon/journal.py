@@ -1,4 +1,4 @@
-"""Journal: what the daemon says of itself, to a file, to syslog or to systemd's journal, from any of its processes.
+"""Journal: what the daemon says of itself, to a file, standard output, syslog or systemd's journal, from any process.
 
 It is opened once, before the first fork and before anybody is confined; from then on a record is one system call on a
 descriptor that is there, so that it works in every role: write(2) to the file, send(2) to the log daemon's socket.
@@ -11,6 +11,9 @@ daemon that hangs; systemd's, when its socket is full, makes a memory file, whic
 with sendmsg(2), which a worker may not either.  systemd promises that its protocol stays as it is
 (https://systemd.io/JOURNAL_NATIVE_PROTOCOL), and a test compares with what its library sends.
 
+Standard output is opened anew where it can be, so that to have it not block changes nothing for others who hold it: a
+container's engine that does not read loses records, not mails.
+
 A log daemon that starts again has a new socket under the old name.  The processes share one socket, so it is enough
 that one of them connects it again: whoever may, does so when a record is refused, and the keeper now and then
 (``mend``).
@@ -22,7 +25,7 @@ import _socket
 import time
 
 from msmtp.daemon.places import open_file, trusted_users
-from msmtp.failures import Failure, shown
+from msmtp.failures import ConfigFailure, Failure, shown
 from msmtp.system import os
 
 TYPE_CHECKING = False
@@ -37,6 +40,9 @@ ERROR, WARNING, NOTICE, INFO, DEBUG = 3, 4, 5, 6, 7
 
 RECORD_LIMIT: Final = 1_024
 """Octets of a text at most."""
+
+JSON_LIMIT: Final = 4_096
+"""Octets of a record in JSON at most: what a pipe takes whole or not at all (PIPE_BUF)."""
 
 SYSLOG, SYSTEMD = "/dev/log", "/run/systemd/journal/socket"
 
@@ -130,9 +136,7 @@ class Journal:
         if self._socket and encode:
             self._send(encode(priority, event, text, fields))
             return
-        level = b"error" if priority <= ERROR else b"info"
-        moment = time.strftime("%Y-%m-%d %H:%M:%S").encode()
-        record = b"%b msmtpd[%d] %b: %b\n" % (moment, os.getpid(), level, text)
+        record = (_json if self.kind == "json" else _plain)(priority, event, text, fields)
         if os.write(self._descriptor, record) != len(record):
             self.failures += 1
 
@@ -183,6 +187,8 @@ def open_journal(settings: Settings, users: Collection[int] = ()) -> Journal:
     kind = settings.log
     if kind == "none":
         return Journal()
+    if kind in ON_STDOUT:
+        return Journal(kind, "", _standard_output())
     if kind not in _PATHS:
         flags = os.O_WRONLY | os.O_APPEND
         return Journal("file", kind, open_file(kind, flags, _FILE_MODE, trusted_users(users)))
@@ -190,6 +196,18 @@ def open_journal(settings: Settings, users: Collection[int] = ()) -> Journal:
     if not journal.mend(0.0):
         complain(f"no log daemon is at {journal.path}: nothing is logged until there is one")
     return journal
+
+
+def _standard_output() -> int:
+    """A descriptor of its own that leads there and does not block; one that may, where it cannot be opened anew."""
+    try:
+        return os.open("/proc/self/fd/1", os.O_WRONLY | os.O_APPEND | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:  # it is a socket, or belongs to somebody else
+        pass
+    try:
+        return os.dup(1)
+    except OSError as error:
+        raise ConfigFailure(f"standard output is closed: {error.strerror}", hint="choose another --log") from None
 
 
 def connected_to(path: str) -> _socket.socket:
@@ -208,6 +226,47 @@ def line(text: str | bytes) -> bytes:
     octets = text.encode("utf-8", "backslashreplace") if isinstance(text, str) else text
     said = shown(octets, RECORD_LIMIT).encode()
     return said if len(said) <= RECORD_LIMIT else said[: RECORD_LIMIT - 3].decode("utf-8", "ignore").encode() + b"..."
+
+
+def _plain(priority: int, _event: str, text: bytes, _fields: dict[str, object]) -> bytes:
+    """A line for people."""
+    level = b"error" if priority <= ERROR else b"info"
+    moment = time.strftime("%Y-%m-%d %H:%M:%S").encode()
+    return b"%b msmtpd[%d] %b: %b\n" % (moment, os.getpid(), level, text)
+
+
+def _json(priority: int, event: str, text: bytes, fields: dict[str, object]) -> bytes:
+    """An object in a line (RFC 8259).  Fields that would make it too long are left out."""
+    now = time.time()
+    moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)).encode() + b".%03dZ" % (now % 1 * 1000)
+    parts = [
+        b'{"time":"%b","level":"%b","pid":%d' % (moment, LEVELS[priority], os.getpid()),
+        b'"event":%b' % _quoted(event),
+        b'"message":%b' % _quoted(text),
+    ]
+    size = sum(map(len, parts)) + len(parts) + 1
+    for name, value in fields.items():
+        if value is None:
+            continue
+        is_number = isinstance(value, int) or name in _DECIMALS
+        part = b'"%b":%b' % (name.encode(), str(value).encode() if is_number else _quoted(value))
+        size += len(part) + 1
+        if size > JSON_LIMIT:
+            break
+        parts.append(part)
+    return b",".join(parts) + b"}\n"
+
+
+def _quoted(value: object) -> bytes:
+    """A string of JSON; :func:`line` has left nothing in it that needs another escape."""
+    octets = line(value if isinstance(value, (str, bytes)) else str(value))
+    return b'"%b"' % octets.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
+
+
+LEVELS = {ERROR: b"error", WARNING: b"warning", NOTICE: b"notice", INFO: b"info", DEBUG: b"debug"}
+"""What a priority is called in JSON."""
+
+_DECIMALS = frozenset({"seconds", "delay", "again_in"})  # fields that events.py writes as decimal numbers
 
 
 def _syslog(priority: int, _event: str, text: bytes, _fields: dict[str, object]) -> bytes:
@@ -233,6 +292,9 @@ def _systemd(priority: int, event: str, text: bytes, fields: dict[str, object]) 
         [b"%b\n%b%b\n" % (name.encode(), len(value).to_bytes(8, "little"), value) for name, value in all_of_it.items()]
     )
 
+
+ON_STDOUT = ("stdout", "json")
+"""What goes to standard output."""
 
 _PATHS = {"syslog": SYSLOG, "journal": SYSTEMD}
 _ENCODERS = {"syslog": _syslog, "journal": _systemd}

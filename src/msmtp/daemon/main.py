@@ -52,6 +52,13 @@ def status_mode() -> Mode:
     return show
 
 
+def health_mode() -> Mode:
+    """Ask a daemon that runs whether it serves, as a client does."""
+    from msmtp.daemon.health import check
+
+    return check
+
+
 def texts_mode() -> Mode:
     """Print help or version."""
     from msmtp.daemon.texts import show
@@ -64,6 +71,7 @@ MODES: dict[str, Callable[[], Mode]] = {
     "inetd": inetd_mode,
     "deliver": deliver_mode,
     "status": status_mode,
+    "health": health_mode,
     "help": texts_mode,
     "version": texts_mode,
 }
