@@ -29,6 +29,7 @@ import smtplib
 import socket
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -151,10 +152,13 @@ class Recorder:
 
 
 def launcher(folder: Path, program: str = "msmtpd") -> Path:
-    """The program as packages install it, for the interpreter and the source that are tested."""
+    """The program (or msmtp) as packages install it, for the interpreter and the source that are tested."""
     text = (TOP / "packaging" / "launcher" / f"{program}.in").read_text()
     path = folder / program
-    path.write_text(text.replace("@python@", sys.executable).replace("@folder@", str(TOP / "src")))
+    places = [str(TOP / "src"), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
+    for name, value in (("python", sys.executable), ("folder", places[0]), ("path", repr(places))):
+        text = text.replace(f"@{name}@", value)
+    path.write_text(text)
     path.chmod(0o755)
     return path
 
