@@ -1,6 +1,7 @@
 """Channels carry messages of a fixed shape, and nothing else."""
 
 import os
+import resource
 import socket
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from msmtp.daemon import channel, requests
-from msmtp.daemon.channel import MANY, NUMBER, OCTETS, Channel, ChannelGone, decode, encode
+from msmtp.daemon.channel import MANY, NUMBER, OCTETS, Channel, ChannelGone, ChannelShort, decode, encode
 from msmtp.daemon.requests import AUTH_SESSION, COMMIT, CONNECTION, ENVELOPE, FILE, NOTE, RECIPIENT, REQUESTS
 from msmtp.failures import ChannelFailure
 
@@ -118,6 +119,35 @@ def test_too_many_or_too_few_descriptors_are_junk_and_are_closed(ends, number):
     with pytest.raises(ChannelFailure):
         other.receive([CONNECTION])
     assert open_descriptors() == before
+
+
+def test_descriptors_that_there_is_no_room_for_cost_their_message_and_no_other(ends):
+    one, other = ends
+    raw(one, encode(CONNECTION, (1, 2, b"", 0, 0, b"")), [0, 0])
+    raw(one, encode(COMMIT, (7,)))
+    before, limits = open_descriptors(), resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (200, limits[1]))
+    filling = fill()
+    try:
+        with pytest.raises(ChannelShort):
+            other.receive([CONNECTION])
+    finally:
+        for number in filling:
+            os.close(number)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert open_descriptors() == before
+    assert other.receive([COMMIT]).number("length") == 7
+
+
+def fill():
+    """Take all descriptors that there are to be had but one."""
+    taken = []
+    try:
+        while True:
+            taken.append(os.dup(0))
+    except OSError:
+        os.close(taken.pop())
+    return taken
 
 
 def test_descriptors_where_none_belong_are_closed(ends):

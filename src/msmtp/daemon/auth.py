@@ -26,7 +26,7 @@ from time import monotonic_ns
 
 from msmtp import sandbox
 from msmtp.daemon import events, peers
-from msmtp.daemon.channel import Channel, ChannelGone
+from msmtp.daemon.channel import Channel, ChannelGone, ChannelShort
 from msmtp.daemon.journal import complain_of
 from msmtp.daemon.loop import Loop
 from msmtp.daemon.requests import (
@@ -163,7 +163,11 @@ class AuthBroker:
     def _answer_control(self, descriptor: int, channel: Channel) -> None:
         try:
             while True:
-                said = channel.receive(CONTROLS)
+                try:
+                    said = channel.receive(CONTROLS)
+                except ChannelShort as shortage:  # the other end of what came along is closed by that
+                    events.note(self._journal, 0, f"auth: {shortage.message}")
+                    continue
                 if said.name == AUTH_SESSION.name:
                     self.session(said.number("session"), said.octets("key"), peers.told(said), *said.descriptors)
                 elif said.name == CONTROL.name:

@@ -123,8 +123,8 @@ class Channel:
     def receive(self, permitted: Collection[Request]) -> Message:
         """Take the next message, one of ``permitted``.
 
-        Raises ChannelGone at the end, ChannelFailure for junk (its descriptors are closed), BlockingIOError if there
-        is none and the channel does not block.
+        Raises ChannelGone at the end, ChannelShort if there was no room for what came along, ChannelFailure for junk
+        (its descriptors are closed), BlockingIOError if there is none and the channel does not block.
         """
         try:
             data, ancillary, flags, _ = self._socket.recvmsg(MESSAGE_LIMIT, _ANCILLARY, _socket.MSG_CMSG_CLOEXEC)
@@ -141,8 +141,10 @@ class Channel:
 
 def _message(data: bytes, flags: int, descriptors: tuple[int, ...], permitted: Collection[Request]) -> Message:
     """Check what came.  Raises ChannelFailure."""
-    if flags & (_socket.MSG_TRUNC | _socket.MSG_CTRUNC):
+    if flags & _socket.MSG_TRUNC:
         raise ChannelFailure("a message on a channel is too large")
+    if flags & _socket.MSG_CTRUNC:
+        raise ChannelShort("the descriptors of a message on a channel could not be taken")
     if not data and not descriptors:
         raise ChannelGone("the other end of a channel is closed")
     request, values = decode(data, permitted)
@@ -153,6 +155,10 @@ def _message(data: bytes, flags: int, descriptors: tuple[int, ...], permitted: C
 
 class ChannelGone(ChannelFailure):
     """Nobody holds the other end."""
+
+
+class ChannelShort(ChannelFailure):
+    """More descriptors came along than this process may have; the message is lost, those behind it are not."""
 
 
 def pair() -> tuple[int, int]:

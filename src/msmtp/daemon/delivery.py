@@ -28,7 +28,7 @@ import time
 
 from msmtp import sandbox
 from msmtp.daemon import environment, events, requests, runner
-from msmtp.daemon.channel import Channel, ChannelGone
+from msmtp.daemon.channel import Channel, ChannelGone, ChannelShort
 from msmtp.daemon.command import Command, exec_words, fault_of_address, is_ours, is_privileged
 from msmtp.daemon.loop import Loop
 from msmtp.exits import BY_CODE
@@ -227,7 +227,11 @@ class DeliveryBroker:
     def _answer_control(self, descriptor: int, channel: Channel, permitted: tuple[Request, ...]) -> None:
         try:
             while True:
-                said = channel.receive(permitted)
+                try:
+                    said = channel.receive(permitted)
+                except ChannelShort as shortage:  # the other end of what came along is closed by that
+                    events.note(self._journal, 0, f"delivery: {shortage.message}")
+                    continue
                 if said.name == "DELIVERY_SESSION":
                     self.session(said)
                 elif said.name == "CONTROL":

@@ -18,7 +18,7 @@ from time import monotonic
 
 from msmtp import sandbox
 from msmtp.daemon import events, peers
-from msmtp.daemon.channel import Channel, ChannelGone
+from msmtp.daemon.channel import Channel, ChannelGone, ChannelShort
 from msmtp.daemon.journal import complain_of
 from msmtp.daemon.loop import Loop
 from msmtp.daemon.requests import CONTROL, LOOKUP, NAME, PEER_NAME, PING, PONG, TO_DELIVERY
@@ -92,7 +92,11 @@ class NameBroker:
     def _answer_control(self, descriptor: int, channel: Channel) -> None:
         try:
             while True:
-                said = channel.receive(CONTROLS)
+                try:
+                    said = channel.receive(CONTROLS)
+                except ChannelShort as shortage:  # the other end of what came along is closed by that
+                    events.note(self._journal, 0, f"names: {shortage.message}")
+                    continue
                 if said.name == LOOKUP.name:
                     self._look_up(said)
                 elif said.name == PING.name:

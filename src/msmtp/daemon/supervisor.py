@@ -26,7 +26,7 @@ from time import monotonic
 
 from msmtp import sandbox
 from msmtp.daemon import events, nursery, peers, privileges, titles, worker
-from msmtp.daemon.channel import Channel, ChannelGone, pair
+from msmtp.daemon.channel import Channel, ChannelGone, ChannelShort, pair
 from msmtp.daemon.loop import Loop
 from msmtp.daemon.requests import (
     AUTH_SESSION,
@@ -82,6 +82,7 @@ REAP_AFTER = 0.2  # seconds in which the nursery waits for workers that have end
 BROKER_PATIENCE = 1.0  # seconds for which connections wait in the backlog for a broker to come back
 PING_INTERVAL = 5.0
 HUNG_AFTER = 30.0
+LOST_AFTER = 12.0  # seconds without a way to a broker that may have been lost; one that died is soon there again
 DESCRIPTORS_A_SESSION = 4  # pidfd, channel, the connection while it may go over to TLS, and one in passing
 
 # Nothing of the supervisor's own memory depends on a client beyond these.
@@ -251,6 +252,9 @@ class Supervisor:
                 message = self.keeper.receive((BROKER, DRAIN))
             except BlockingIOError:
                 return
+            except ChannelShort as shortage:  # no way to a broker: see ask_for_missing
+                events.note(self.journal, 0, f"supervisor: {shortage.message}")
+                continue
             except ChannelFailure:
                 self.loop.forget(self.keeper.fileno())
                 self.stop()
@@ -326,10 +330,12 @@ class Supervisor:
             signal.pidfd_send_signal(self.nursery.pidfd, signal.SIGKILL)
         for broker in list(self.brokers.values()):
             if now - broker.last > HUNG_AFTER:
-                self.tell_keeper_of(broker)
+                broker.last = now
+                self.tell_keeper_of(broker.which)
                 continue
             broker.asked += 1
             self.say(broker, PING, broker.asked)
+        self.ask_for_missing()
         if self.all_well():
             self.page.set("alive", int(now * 1000))
         self.loop.after(PING_INTERVAL, self.ping)
@@ -341,11 +347,19 @@ class Supervisor:
         answering = [each.asked - each.answered <= 2 for each in asked]  # noqa: PLR2004
         return all(answering) and all(which in self.brokers for which in ours)
 
-    def tell_keeper_of(self, broker: Broker) -> None:
-        """Have the keeper end a broker that hangs."""
-        broker.last = monotonic()
+    def ask_for_missing(self) -> None:
+        """Have the keeper start a broker again that lives, but whose way to here was lost."""
+        if self.complete or monotonic() - self.broker_since < LOST_AFTER:
+            return
+        self.broker_since = monotonic()
+        for which in self.needed:
+            if which not in self.brokers:
+                self.tell_keeper_of(which)
+
+    def tell_keeper_of(self, which: str) -> None:
+        """Have the keeper end a broker that hangs, and start it again."""
         try:
-            self.keeper.send(HUNG, broker.which.encode())
+            self.keeper.send(HUNG, which.encode())
         except (ChannelFailure, BlockingIOError):
             return
 
@@ -636,6 +650,10 @@ class Supervisor:
                 message = self.nursery.channel.receive((BORN, BARREN, DIED))
             except BlockingIOError:
                 return
+            except ChannelShort:
+                self.nursery.asked = max(0, self.nursery.asked - 1)  # a worker, which ends by that
+                self.on_no_process(OSError(0, os.strerror(errno.EMFILE)))
+                continue
             except ChannelFailure:  # its pidfd tells
                 self.loop.forget(self.nursery.channel.fileno())
                 return

@@ -24,7 +24,7 @@ from time import monotonic
 
 from msmtp import sandbox
 from msmtp.daemon import descriptors, events
-from msmtp.daemon.channel import Channel, ChannelGone
+from msmtp.daemon.channel import Channel, ChannelGone, ChannelShort
 from msmtp.daemon.loop import Loop
 from msmtp.daemon.requests import CLOSED, CONTROL, NOT_SECURED, PING, PONG, SECURED, TLS_SESSION
 from msmtp.daemon.wire import milliseconds
@@ -420,6 +420,8 @@ class TlsBroker:
                 channel.send(PONG, message.number("count"))
         except BlockingIOError:
             return
+        except ChannelShort as shortage:  # the other end of what came along is closed by that
+            events.note(self._journal, 0, f"tls: {shortage.message}")
         except ChannelFailure as failure:
             if not isinstance(failure, ChannelGone):
                 events.note(self._journal, 0, f"tls: {failure.message}")
