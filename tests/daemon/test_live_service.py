@@ -77,6 +77,7 @@ def test_root_becomes_the_users_of_the_package(folder):
             client.sendmail(*TO)
         (mail,) = daemon.mails(1)
         assert mail.user.startswith(f"uid={PACKAGED['msmtpd-send']}")
+        daemon.settled()
         assert {which: uids(pids) for which, pids in everybody(daemon)} == {
             "keeper": {0},
             "auth": {61002},
