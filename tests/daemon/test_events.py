@@ -35,6 +35,11 @@ CASES = {
     "listening": (("127.0.0.1, port 25",), INFO, "listening on 127.0.0.1, port 25"),
     "confined": (("sandbox: role auth: all",), INFO, "sandbox: role auth: all"),
     "unconfined": (("sandbox: NOT in force",), WARNING, "sandbox: NOT in force"),
+    "incomplete": (
+        ("Landlock (of auth): no",),
+        WARNING,
+        "of the sandbox this system does not give: Landlock (of auth): no",
+    ),
     "ready": ((), INFO, "ready"),
     "reloading": ((), INFO, "reading the options again"),
     "reload_refused": (("bad",), ERROR, "going on with the options as they were: bad"),

@@ -38,6 +38,11 @@ def unconfined(journal: Journal, line: str) -> None:
     journal.write(WARNING, "unconfined", line)
 
 
+def incomplete(journal: Journal, missing: str) -> None:
+    """Not all of the sandbox can be had on this system, which an option allows: what, of which roles, and why."""
+    journal.write(WARNING, "incomplete", f"of the sandbox this system does not give: {missing}", missing=missing)
+
+
 def ready(journal: Journal) -> None:
     """Clients are served."""
     journal.write(INFO, "ready", "ready")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from msmtp.config.daemon_settings import Settings
     from msmtp.daemon.background import Pidfile
+    from msmtp.daemon.journal import Journal
     from msmtp.daemon.listeners import Listener
     from msmtp.daemon.privileges import Users
 
@@ -42,7 +43,7 @@ def serve(settings: Settings) -> int:
         status = _status_listener(settings, users)
         journal = open_journal(settings, users.numbers())
         events.started(journal, __version__)
-        check(settings)
+        check(settings, journal)
         for listener in opened:
             events.listening(journal, listener.name)
         os.chdir("/")
@@ -147,15 +148,27 @@ def privileges_of(users: Users) -> frozenset[int]:
     return frozenset((0, os.geteuid(), *users.numbers()))
 
 
-def check(settings: Settings) -> None:
+def check(settings: Settings, journal: Journal) -> None:
     """Raise UnconfinedFailure if the sandbox cannot be had in full and that was not allowed; say so where it was."""
-    if settings.sandbox != sandbox.REQUIRE:
+    if settings.sandbox == sandbox.OFF:
         return
     from msmtp.daemon import roles
 
     prepared = roles.prepared(settings)
     try:
-        sandbox.check(*prepared)
+        if settings.sandbox == sandbox.REQUIRE:
+            sandbox.check(*prepared)
+        elif missing := missing_in(prepared):
+            events.incomplete(journal, missing)
     finally:
         for each in prepared:
             each.close()
+
+
+def missing_in(prepared: Sequence[sandbox.Prepared]) -> str:
+    """What this system does not give, in a line: each layer once, with the roles that go without; '' for nothing."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for each in prepared:
+        for layer_and_reason in sandbox.probe(each):
+            found.setdefault(layer_and_reason, []).append(each.role.name)
+    return "; ".join([f"{layer} (of {', '.join(roles)}): {reason}" for (layer, reason), roles in found.items()])
