@@ -150,7 +150,7 @@ class Keeper:
                 signal.SIGTERM: self.stop,
                 signal.SIGINT: self.stop,
                 signal.SIGHUP: self.reload,
-                signal.SIGCHLD: lambda: None,
+                signal.SIGCHLD: self.bury,
             }
         )
         titles.set_title("keeper")
@@ -314,6 +314,24 @@ class Keeper:
         if child.channel.fileno() >= 0:
             self.loop.forget(child.channel.fileno())
             child.channel.close()
+
+    def bury(self) -> None:
+        """As the first process of a container, wait for those that have ended and whose parent was gone by then.
+
+        Our own are waited for where their pidfds tell of it; one of them that has ended may stand before others here,
+        which are looked at again a moment later.
+        """
+        if os.getpid() != 1:
+            return
+        ours = {child.pid for generation in self.everybody() for child in generation.children.values()}
+        try:
+            while ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                if ended.si_pid in ours:
+                    self.loop.after(1.0, self.bury)
+                    return
+                os.waitpid(ended.si_pid, 0)
+        except ChildProcessError:  # there is none at all
+            return
 
     def on_expected_end(self, generation: Generation, child: Child) -> None:
         """The supervisor first, then the brokers."""
