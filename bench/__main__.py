@@ -1,4 +1,7 @@
-"""Measure msmtp beside other programs: ``python -m bench``, from the project's folder; see docs/speed.md."""
+"""Measure msmtp and msmtpd beside other programs: ``python -m bench [send|daemon]``, from the project's folder.
+
+See docs/speed.md.
+"""
 
 from __future__ import annotations
 
@@ -7,28 +10,34 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import send
+from bench import daemon, send
 from bench.programs import Installed
 from bench.table import head
 
 TOLERANCE = 0.1
+PARTS = {"send": send.figures, "daemon": daemon.figures}
 
 
 def main() -> int:
     """Print the table; with --check, 1 if a target is missed."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.partition(":")[0])
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)} (default: all)")
     parser.add_argument("-n", "--rounds", type=int, default=30, help="runs of each program (default: %(default)s)")
     parser.add_argument("--check", action="store_true", help="exit with 1 if a target is missed")
     parser.add_argument("--tolerance", type=float, default=TOLERANCE, help="by how much (default: %(default)s)")
     options = parser.parse_args()
+    if unknown := {*options.parts} - PARTS.keys():
+        parser.error(f"there is no {' and no '.join(sorted(unknown))}")
     missed = 0
     with tempfile.TemporaryDirectory(prefix="msmtp-bench-") as folder:
         Path(folder).chmod(0o755)
-        for title, figures in send.figures(Installed(Path(folder)), options.rounds):
-            print(head(title))
-            for figure in figures:
-                print(figure.row(options.tolerance), flush=True)
-                missed += figure.missed(options.tolerance)
+        installed = Installed(Path(folder))
+        for part in options.parts or PARTS:
+            for title, figures in PARTS[part](installed, options.rounds):
+                print(head(title))
+                for figure in figures:
+                    print(figure.row(options.tolerance), flush=True)
+                    missed += figure.missed(options.tolerance)
     print(f"\n{missed} targets missed" if missed else "\nevery target is met")
     return int(options.check and missed > 0)
 

@@ -14,7 +14,7 @@ MISSED = "MISSED"
 class Figure:
     """One thing measured: the median of ``values``, and the ``target`` it should not exceed, if there is one.
 
-    ``exact``: counted, not measured, so no tolerance.
+    ``exact``: counted, not measured, so no tolerance.  ``least``: the target is what it should not be below.
     """
 
     def __init__(self, name: str, values: Sequence[float], target: float | None = None, *, exact: bool = False) -> None:
@@ -22,6 +22,7 @@ class Figure:
         self.values = values
         self.target = target
         self.exact = exact
+        self.least = False
 
     @property
     def median(self) -> float:
@@ -37,7 +38,12 @@ class Figure:
 
     def missed(self, tolerance: float) -> bool:
         """Whether it is beyond its target by more than the tolerance (0.1: a tenth)."""
-        return self.target is not None and self.median > self.target * (1 if self.exact else 1 + tolerance)
+        if self.target is None:
+            return False
+        allowed = 0 if self.exact else tolerance
+        if self.least:
+            return self.median < self.target * (1 - allowed)
+        return self.median > self.target * (1 + allowed)
 
     def row(self, tolerance: float) -> str:
         """Its line in the table."""

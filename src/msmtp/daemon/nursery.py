@@ -16,13 +16,13 @@ A worker has less than this process: no fork, no descriptor but its own to the s
 
 from __future__ import annotations
 
-import gc
 import signal
 
 from msmtp import sandbox
 from msmtp.daemon import descriptors, events, privileges, titles, worker
 from msmtp.daemon.channel import Channel, ChannelGone, pair
 from msmtp.daemon.requests import BARREN, BORN, DIED, GROW
+from msmtp.daemon.wire import Termination
 from msmtp.failures import ChannelFailure
 from msmtp.system import os
 
@@ -57,7 +57,7 @@ ROLE = "nursery"
 def run(control: int, settings: Settings, roles: Roles | None, user: User, journal: Journal) -> NoReturn:
     """Be the nursery, in the child that was forked for it; ``control``: the way to the supervisor."""
     try:
-        gc.disable()  # it makes no cycles, and to look for them would copy all that is shared
+        worker.before()
         descriptors.keep_only({control, *journal.descriptors(), *(roles.descriptors() if roles else ())})
         titles.set_title(ROLE)
         for number in (signal.SIGINT, signal.SIGHUP):
@@ -67,7 +67,7 @@ def run(control: int, settings: Settings, roles: Roles | None, user: User, journ
         if roles:
             applied = roles.nursery.enter(settings.sandbox)
             (events.confined if applied.complete else events.unconfined)(journal, applied.line())
-            roles.worker.made_by = os.getpid()
+            roles.worker.adopt()
         journal.close()
         Nursery(control, settings, roles.worker if roles else None).run()
     except Exception as error:  # noqa: BLE001 - nothing returns into the supervisor's life
@@ -93,11 +93,17 @@ class Nursery:
             while True:
                 number = self._channel.receive((GROW,)).number("count")
                 self._reap()
-                for _ in range(number):
-                    if not self._fork():
-                        break
+                if number:
+                    titles.set_title("worker")  # which the children have from here
+                    self._fork_several(number)
+                    titles.set_title(ROLE)
         except ChannelGone:
             return
+
+    def _fork_several(self, number: int) -> None:
+        for _ in range(number):
+            if not self._fork():
+                break
 
     def _fork(self) -> bool:
         """Make a worker; whether the system gave all that it takes."""
@@ -105,10 +111,12 @@ class Nursery:
             ours, theirs = pair()
         except OSError as error:
             return self._fail(error)
+        termination = None
         try:
+            termination = Termination()
             pid = os.fork()
             if not pid:
-                self._be_worker(ours)
+                self._be_worker(ours, theirs, termination)
             self._children += 1
             pidfd = os.pidfd_open(pid)
             try:
@@ -120,6 +128,8 @@ class Nursery:
         finally:
             os.close(ours)
             os.close(theirs)
+            if termination:
+                termination.close()
         return True
 
     def _fail(self, error: OSError) -> bool:
@@ -127,12 +137,12 @@ class Nursery:
         self._channel.send(BARREN, error.errno or 0)
         return False
 
-    def _be_worker(self, control: int) -> NoReturn:
+    def _be_worker(self, control: int, other_end: int, termination: Termination) -> NoReturn:
+        """Be a worker, in the child: close what this process holds beside what is the worker's."""
         try:
-            ruleset = self._prepared.ruleset if self._prepared else -1
-            descriptors.keep_only({control, ruleset})
-            titles.set_title("worker")
-            worker.run(control, self._settings, self._prepared, self._settings.sandbox)
+            os.close(other_end)
+            os.close(self._channel.fileno())
+            worker.run(control, self._settings, self._prepared, self._settings.sandbox, termination)
         finally:
             os._exit(70)  # noqa: SLF001 - public, whatever its name says
 

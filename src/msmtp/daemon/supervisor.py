@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import _socket
 import errno
+import select
 import signal
 from functools import partial
 from time import monotonic
@@ -78,7 +79,7 @@ PAUSE = 0.1  # seconds without accepting after the system refused a descriptor o
 FORK_PAUSES = (1.0, 60.0)  # seconds, first and last, between attempts to fork after one failed
 BIRTH = 0.05  # seconds for which all else waits for a worker, if none is left and a client is there
 BIRTH_PATIENCE = 5.0  # seconds after which a nursery that brings none hangs
-REAP_AFTER = 0.2  # seconds in which the nursery waits for workers that have ended
+REAP_AFTER = 0.02  # seconds in which the nursery waits for workers that have ended
 BROKER_PATIENCE = 1.0  # seconds for which connections wait in the backlog for a broker to come back
 PING_INTERVAL = 5.0
 HUNG_AFTER = 30.0
@@ -383,6 +384,8 @@ class Supervisor:
         """Accept what has come, not too much at a time."""
         listener = self.listeners[descriptor]
         for _ in range(ACCEPTS_A_TURN):
+            if not self.slots.free:
+                self.see_ends()
             if not self.waiting and self.is_starved():
                 return
             try:
@@ -450,7 +453,7 @@ class Supervisor:
 
     def hand_over(self, listener: Listener, accepted: _socket.socket, peer: Peer, key: bytes) -> Worker | None:
         """Tell the brokers and a worker of a connection; None if that was not possible, and the client knows."""
-        child = self.waiting.pop(0) if self.waiting else None
+        child = self.waiting.pop(0) if self.waiting or self.await_birth() else None
         self.page.set("waiting_workers", len(self.waiting))
         if child is None or not self.complete:
             if child is not None:
@@ -628,20 +631,34 @@ class Supervisor:
         except (ChannelFailure, BlockingIOError):
             return
 
+    def see_ends(self) -> None:
+        """See which sessions have ended meanwhile."""
+        for child in [*self.working.values()]:
+            if has_ended(child.pidfd):
+                self.on_end(child)
+
     def is_starved(self) -> bool:
         """Whether a client has to wait in the backlog, since there is a slot but no worker yet."""
-        if not self.slots.free:
+        if not self.slots.free or self.await_birth() or not self.is_fertile():
             return False
+        self.accept_if(False)
+        return True
+
+    def is_fertile(self) -> bool:
+        """Whether workers are to be expected."""
+        return self.nursery is not None and not self.fork_timer
+
+    def await_birth(self) -> bool:
+        """Wait a moment for a worker; whether there is one."""
         self.fork_ahead()
-        if self.fork_timer or not self.nursery:
-            return False
-        try:
-            await_message(self.nursery.channel, monotonic() + BIRTH)
-        except Late:
-            self.accept_if(False)
-            return True
-        self.on_nursery(0)
-        return False
+        until = monotonic() + BIRTH
+        while not self.waiting and self.nursery and self.is_fertile():
+            try:
+                await_message(self.nursery.channel, until)
+            except Late:
+                break
+            self.on_nursery(0)
+        return bool(self.waiting)
 
     def on_nursery(self, _events: int) -> None:
         """Take workers, or learn that there are none."""
@@ -888,6 +905,13 @@ class Supervisor:
             about = f"{child.session} {now - child.started:.1f} {child.pid} {child.peer}"
             lines += [f"session {about}\n"]
         return lines
+
+
+def has_ended(pidfd: int) -> bool:
+    """Whether a process is over."""
+    looking = select.poll()
+    looking.register(pidfd, select.POLLIN)
+    return bool(looking.poll(0))
 
 
 def _listening(descriptor: int, kind: str) -> _socket.socket:

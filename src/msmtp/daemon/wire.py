@@ -60,6 +60,11 @@ class Termination:
         for number in (_signal.SIGINT, _signal.SIGHUP):
             _signal.signal(number, _signal.SIG_IGN)
 
+    def close(self) -> None:
+        """Close the descriptors; for who made it for a child."""
+        os.close(self.reads)
+        os.close(self.writes)
+
     def _note(self, _number: int, _frame: object) -> None:
         self._asked = True
 

@@ -691,32 +691,63 @@ def prepare(settings: Settings) -> Prepared:
     return sandbox.prepare("worker", limits=limits(settings))
 
 
-def run(control: int, settings: Settings, prepared: Prepared | None, policy: str) -> NoReturn:
-    """Be a worker, in a child that holds ``control``, what ``prepared`` holds, and nothing else that matters."""
+def run(
+    control: int, settings: Settings, prepared: Prepared | None, policy: str, termination: Termination | None = None
+) -> NoReturn:
+    """Be a worker, in a child that holds ``control``, what ``prepared`` holds, and nothing else that matters.
+
+    ``termination``: made before the fork, where a parent has also said :func:`before`.
+    """
     status = EX_SOFTWARE
     try:
-        work(control, settings, prepared, policy)
+        if termination is None:
+            before()
+            termination = Termination()
+        work(control, settings, prepared, policy, termination)
         status = 0
     finally:
         os._exit(status)  # noqa: SLF001 - public, whatever its name says
 
 
-def work(control: int, settings: Settings, prepared: Prepared | None, policy: str) -> None:
-    """Confine itself, wait for a connection, serve it."""
-    gc.disable()  # a session makes no cycles, and to look for them would copy what is shared with the supervisor
-    termination = Termination()
-    termination.install()
+def before() -> None:
+    """Do what is the same for all workers; a parent that does nothing else may do it for them."""
+    gc.disable()  # a session makes no cycles, and to look for them would copy what is shared with the parent
+    reads, writes = os.pipe()
     for descriptor in (0, 1, 2):
-        os.dup2(termination.reads, descriptor)  # nothing can be written there, whatever goes wrong
-    if prepared:
+        os.dup2(reads, descriptor)  # nothing can be written there, whatever goes wrong
+    os.close(reads)
+    os.close(writes)
+
+
+def work(control: int, settings: Settings, prepared: Prepared | None, policy: str, termination: Termination) -> None:
+    """Confine itself, wait for a connection, serve it."""
+    termination.install()
+    if prepared and not (policy != sandbox.OFF and prepared.enter_at_once()):
         prepared.enter(policy)
     channel = Channel(control)
+    stretch(settings)
     try:
         termination.await_first(control)
         message = channel.receive((CONNECTION,))
     except (Terminated, ChannelFailure):
         return
     Session(settings, channel, message, termination).serve()
+
+
+def stretch(settings: Settings) -> None:
+    """Say to itself what most clients say, while no client waits.
+
+    Whatever is touched for the first time after the fork is copied then, and that is most of what a session costs.
+    """
+    smtp = ServerConnection(settings.domain.encode("ascii", "replace"), offers=DEFAULT_OFFERS, limits=Limits())
+    smtp.greet()
+    for line in _STRETCHING:
+        for event in smtp.receive(line):
+            if isinstance(event, CommandReceived) and event.reply:
+                smtp.reply(event.reply)
+
+
+_STRETCHING = (b"EHLO warm.example\\r\\n", b"MAIL FROM:<a@warm.example> SIZE=1\\r\\n")
 
 
 # Before the fork.

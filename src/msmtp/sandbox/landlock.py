@@ -94,7 +94,12 @@ def ruleset(
 
 def restrict(libc: Library, made: int, abi: int) -> None:
     """Put a ruleset in force, for good."""
-    libc.call("syscall", RESTRICT_SELF, made, ALL_THREADS if abi >= ALL_THREADS_SINCE else 0)
+    libc.call("syscall", *restricting(made, abi))
+
+
+def restricting(made: int, abi: int) -> tuple[int, int, int]:
+    """What syscall(2) is given for that."""
+    return RESTRICT_SELF, made, ALL_THREADS if abi >= ALL_THREADS_SINCE else 0
 
 
 def _give_back(libc: Library, ruleset: int, path: str, rights: int) -> None:

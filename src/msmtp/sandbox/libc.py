@@ -83,18 +83,22 @@ class Library:
             except Exception:  # noqa: BLE001 - whatever a later Python changed about its private module
                 _WAYS.append(public())
         self._function, self._address, self._errno = _WAYS[0]
-        self._functions: dict[str, Any] = {}
+        self._functions: dict[str, Callable[..., int]] = {}
 
     def call(self, name: str, *arguments: int | bytes | None) -> int:
         """Call a function that returns -1 and sets errno when it fails; then OSError."""
-        function = self._functions.get(name)
-        if function is None:
-            function = self._functions[name] = self._function(name)
-        result: int = function(*arguments)
+        result: int = self.function(name)(*arguments)
         if result == -1:
             number = self._errno()
             raise OSError(number, os.strerror(number))
         return result
+
+    def function(self, name: str) -> Callable[..., int]:
+        """A function by its name; it says what it says."""
+        found: Callable[..., int] | None = self._functions.get(name)
+        if found is None:
+            found = self._functions[name] = self._function(name)
+        return found
 
     def counted(self, count: int, data: bytes) -> bytes:
         """A structure of a 16-bit count and a pointer to the data, which the caller must keep alive."""
