@@ -53,7 +53,7 @@ for package in {ready}; do
 done
 rm "$0/usr/sbin/policy-rc.d"
 echo host.example >"$0/etc/hostname"
-printf '127.0.0.1 localhost host.example host\n::1 localhost\n' >"$0/etc/hosts"
+printf '127.0.0.1 localhost\n127.0.1.1 host.example host\n::1 localhost\n' >"$0/etc/hosts"
 rm "$0/etc/resolv.conf"
 """
 
@@ -162,7 +162,8 @@ class Host:
             *("LOGNAME=root", "DEBIAN_FRONTEND=noninteractive", *environment),
         ]
         if user:
-            words += ["setpriv", "--reuid", user, "--regid", user, "--init-groups", "--reset-env"]
+            words += ["setpriv", "--reuid", user, "--regid", user, "--init-groups"]
+            words += ["env", f"HOME=/home/{user}", f"USER={user}", f"LOGNAME={user}"]
         done = subprocess.run(
             [*words, "sh", "-c", command], input=input, capture_output=True, text=True, timeout=seconds, check=False
         )
