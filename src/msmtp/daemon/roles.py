@@ -27,6 +27,7 @@ def be_auth(keeper: Keeper, generation: Generation, channel: int) -> None:
     descriptors.keep_only(kept)
     titles.set_title("auth")
     prepared = auth.prepare(generation.settings)
+    auth.warm()  # while whatever Python is made of can be read for certain
     privileges.drop(generation.users.auth)
     auth.run(
         [channel],
