@@ -63,6 +63,8 @@ def test_a_script_can_be_run_and_parsed(path):
     if path.read_bytes().startswith((b"#!/bin/sh", b"#!/bin/bash", b"#!/usr/bin/env bash")):
         shell = "bash" if b"bash" in path.read_bytes()[:30] else "sh"
         subprocess.run([shell, "-n", path], check=True)
+    elif path.read_bytes().startswith(b"#!/usr/bin/make"):
+        subprocess.run(["make", "-n", "-f", path, "clean"], check=True, capture_output=True)
     else:
         compile(path.read_text(), str(path), "exec")
 

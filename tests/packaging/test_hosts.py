@@ -56,12 +56,12 @@ def host(request, packages, tmp_path_factory) -> Iterator[Host]:
     """A host with everything installed and configured."""
     with Host(request.param, tmp_path_factory.mktemp("host")) as made:
         made.install(*packages, "bsd-mailx", "s-nail", "mutt", "smartmontools", "unattended-upgrades")
-        made.write("/root/smarthost.py", Path("tests/support/smarthost.py").read_text())
-        made.run(f"systemd-run -q --unit=smarthost python3 /root/smarthost.py 2525 /mails joe {SECRET}")
+        made.write("/srv/smarthost.py", Path("tests/support/smarthost.py").read_text())
+        made.run(f"systemd-run -q --unit=smarthost python3 /srv/smarthost.py 2525 /mails joe {SECRET}")
         made.wait("ls -d /mails")
         made.write("/etc/msmtpd/msmtprc", PROVIDER, 0o600)
         made.write("/etc/aliases", "root: admin@example.org\n")
-        made.run("useradd -m ann && useradd -m bob")
+        made.run("useradd -m joe && useradd -m bob")
         yield made
 
 
@@ -135,14 +135,14 @@ def test_no_secret_is_anywhere_to_be_read(host):
     ).stdout
     lines = [line for line in shown.splitlines() if SECRET in line and "smarthost.py" not in line]
     assert not lines
-    for user in ("ann", "msmtpd", "msmtpd-send"):
+    for user in ("joe", "msmtpd", "msmtpd-send"):
         assert host.run("cat /etc/msmtpd/msmtprc", user=user, check=False).returncode
-    for user in ("ann", "msmtpd"):
+    for user in ("joe", "msmtpd"):
         assert host.run("cat /run/credentials/msmtpd-send.service/msmtprc", user=user, check=False).returncode
     front = host.said("systemctl show -P MainPID msmtpd.service")
-    assert SECRET not in host.run(f"cat /proc/{front}/root/etc/msmtprc").stdout
+    assert SECRET not in host.run(f"nsenter -m -t {front} cat /etc/msmtprc").stdout
     send = host.said("systemctl show -P MainPID msmtpd-send.service")
-    assert SECRET in host.run(f"cat /proc/{send}/root/etc/msmtprc").stdout
+    assert SECRET in host.run(f"nsenter -m -t {send} cat /etc/msmtprc").stdout
 
 
 def test_what_speaks_with_clients_can_make_no_connection(host):
@@ -224,12 +224,12 @@ def test_a_mail_under_way_is_not_lost(host, what):
 
 
 def test_fields_of_the_journal(host):
-    host.run("echo hello | sendmail you@example.net", user="ann")
+    host.run("echo hello | sendmail you@example.net", user="joe")
     mails(host)
     host.run("journalctl --sync")
     (line,) = host.said("journalctl -b -o json -n 1 MSMTPD_EVENT=delivered").splitlines()
     said = json.loads(line)
-    assert said["MSMTPD_SENDER"].startswith("ann@")
+    assert said["MSMTPD_SENDER"].startswith("joe@")
     assert said["MSMTPD_RECIPIENTS"] == "1"
     assert said["MSMTPD_COMMAND"]
     assert said["SYSLOG_IDENTIFIER"] == "msmtpd"
@@ -241,9 +241,9 @@ def test_fields_of_the_journal(host):
 def test_the_user_is_known_from_the_kernel(host):
     host.run(
         "printf 'From: root@host.example\\nSubject: hi\\n\\nhi\\n' | sendmail -f root@host.example you@example.net",
-        user="ann",
+        user="joe",
     )
-    assert "(user ann at a unix socket)" in mails(host)[0]
+    assert "(user joe at a unix socket)" in mails(host)[0]
 
 
 def test_status(host):
@@ -254,22 +254,22 @@ def test_status(host):
 
 TO_PORT_25 = """
 import smtplib, sys
-smtplib.SMTP(sys.argv[1], 25).sendmail("ann@example.org", ["you@example.net"], "Subject: tcp\\n\\nhi\\n")
+smtplib.SMTP(sys.argv[1], 25).sendmail("joe@example.org", ["you@example.net"], "Subject: tcp\\n\\nhi\\n")
 """
 
 
 def test_port_25_for_those_who_ask(host):
-    host.write("/root/client.py", TO_PORT_25)
-    refused = host.run("python3 /root/client.py localhost 2>&1", check=False)
+    host.write("/srv/client.py", TO_PORT_25)
+    refused = host.run("python3 /srv/client.py localhost 2>&1", check=False)
     assert "refused" in refused.stdout
     try:
         host.run("systemctl stop msmtpd.service && systemctl enable --now msmtpd-smtp.socket 2>&1")
         for address in ("127.0.0.1", "::1"):
-            host.run(f"python3 - {address}", input=TO_PORT_25, user="ann")
+            host.run(f"python3 - {address}", input=TO_PORT_25, user="joe")
         mails(host, 2)
         host.run("journalctl --sync")
         connected = host.run("journalctl -b -o cat MSMTPD_EVENT=connected | tail -n 2").stdout
-        assert len(re.findall(r"connection from (?:127.0.0.1|\[::1\]):\d+ \(user (?:1000|ann)\)", connected)) == 2, (
+        assert len(re.findall(r"connection from (?:127.0.0.1|\[::1\]):\d+ \(user (?:1000|joe)\)", connected)) == 2, (
             connected
         )
     finally:
@@ -348,8 +348,8 @@ def test_mail(host, program):
 def test_mutt(host):
     host.run(
         "echo hello | mutt -s 'from mutt' -a /etc/hostname -- you@example.net",
-        user="ann",
-        environment=["HOME=/home/ann"],
+        user="joe",
+        environment=["HOME=/home/joe"],
     )
     (mail,) = mails(host)
     assert "Subject: from mutt\n" in mail
