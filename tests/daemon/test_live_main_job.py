@@ -54,7 +54,7 @@ class WholeJob(Msmtpd):
             RC.format(authority=certificates.localhost().authority, port=self.server.port, folder=home)
         )
         (home / ".msmtprc").chmod(0o600)
-        launcher(self.folder, "msmtp")
+        launcher(self.folder, "msmtp", for_others=self.uid is not None)
         if os.geteuid() == 0:
             for path in (home, home / ".msmtprc"):
                 os.chown(path, NOBODY, NOBODY)

@@ -27,6 +27,7 @@ import shutil
 import signal
 import smtplib
 import socket
+import stat
 import subprocess
 import sys
 import sysconfig
@@ -151,16 +152,26 @@ class Recorder:
         )
 
 
-def launcher(folder: Path, program: str = "msmtpd") -> Path:
-    """The program (or msmtp) as packages install it, for the interpreter and the source that are tested."""
+def launcher(folder: Path, program: str = "msmtpd", *, for_others: bool = False) -> Path:
+    """The program (or msmtp) as packages install it, for the interpreter and the source that are tested.
+
+    ``for_others``: somebody starts it who may not have a way to that interpreter (root's pyenv); then it is Debian's.
+    """
     text = (TOP / "packaging" / "launcher" / f"{program}.in").read_text()
     path = folder / program
-    places = [str(TOP / "src"), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
-    for name, value in (("python", sys.executable), ("folder", places[0]), ("path", repr(places))):
+    python, places = sys.executable, [str(TOP / "src"), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
+    if for_others and not is_everybodys(Path(python).resolve()):
+        python, places = "/usr/bin/python3", places[:1]
+    for name, value in (("python", python), ("folder", places[0]), ("path", repr(places))):
         text = text.replace(f"@{name}@", value)
     path.write_text(text)
     path.chmod(0o755)
     return path
+
+
+def is_everybodys(path: Path) -> bool:
+    """Whether everybody may run the file, and everything above it lets them through."""
+    return all(each.stat().st_mode & stat.S_IXOTH for each in (path, *path.parents))
 
 
 def new_folder() -> Path:
@@ -223,7 +234,7 @@ class Msmtpd:
             os.chown(self.status_socket.parent, self.uid, -1)
             os.chown(self.log_file, self.uid, -1)
         self.recorder = Recorder(self.folder)
-        self.program = launcher(self.folder)
+        self.program = launcher(self.folder, for_others=self.uid is not None)
         self.port = 0 if self.unix else free_port()
 
     def words(self) -> list[str]:
@@ -543,10 +554,21 @@ def title(pid: int) -> str:
     return ""
 
 
+ROLES = ("keeper", "supervisor", "nursery", "worker", "auth", "delivery", "tls", "names", "relay")
+
+
 def role(pid: int) -> str:
-    """What a process of the daemon is, by its title; "" for anything else."""
+    """What a process of the daemon is, by its title, or by its name where setproctitle is missing; "" for others."""
     found = re.match(r"msmtpd: ([a-z]+)", title(pid))
-    return found[1] if found else ""
+    if found:
+        return found[1]
+    with contextlib.suppress(OSError):
+        name = Path(f"/proc/{pid}/comm").read_text().strip()
+        if name == "msmtpd":
+            return "keeper"
+        beginning = name.removeprefix("msmtpd-") if name.startswith("msmtpd-") else "?"
+        return next((each for each in ROLES if each.startswith(beginning)), "")
+    return ""
 
 
 def zombies(pids: Sequence[int]) -> list[int]:
