@@ -30,6 +30,7 @@ from host@example.org
 aliases /etc/aliases
 """
 SECRET = "pA55-of-the-provider"
+TOP = Path(__file__).parents[2]
 
 # Speaks SMTP in the host; the lines of a script come before it.
 CLIENT = """
@@ -56,7 +57,7 @@ def host(request, packages, tmp_path_factory) -> Iterator[Host]:
     """A host with everything installed and configured."""
     with Host(request.param, tmp_path_factory.mktemp("host")) as made:
         made.install(*packages, "bsd-mailx", "s-nail", "mutt", "smartmontools", "unattended-upgrades")
-        made.write("/srv/smarthost.py", Path("tests/support/smarthost.py").read_text())
+        made.write("/srv/smarthost.py", (TOP / "tests" / "support" / "smarthost.py").read_text())
         made.run(f"systemd-run -q --unit=smarthost python3 /srv/smarthost.py 2525 /mails joe {SECRET}")
         made.wait("ls -d /mails")
         made.write("/etc/msmtpd/msmtprc", PROVIDER, 0o600)
@@ -66,8 +67,9 @@ def host(request, packages, tmp_path_factory) -> Iterator[Host]:
 
 
 @pytest.fixture(autouse=True)
-def _clean(host: Host) -> None:
+def _clean(request) -> None:
     """No mail, and no count of the restarts of the tests before."""
+    host = request.getfixturevalue("bare" if "bare" in request.fixturenames else "host")
     host.run("rm -f /mails/*; systemctl reset-failed; systemctl start msmtpd.socket msmtpd-send.socket", check=False)
 
 
@@ -448,3 +450,58 @@ def test_removed_purged_and_installed_again(host, packages):
     host.write("/etc/msmtpd/msmtprc", PROVIDER, 0o600)
     host.run("systemctl restart msmtpd-send.service; echo hello | sendmail you@example.net")
     mails(host, 2)
+
+
+# -- without packages
+
+
+INSTALL = (TOP / "docs" / "install.md").read_text()
+
+
+def commands(title: str) -> str:
+    """The indented lines of a section."""
+    section = re.split(r"(?m)^##+ ", INSTALL.partition(f"## {title}\n")[2])[0]
+    return "\n".join(re.findall(r"(?m)^ {4}(.*)$", section))
+
+
+@pytest.fixture(scope="module", params=SUITES)
+def bare(request, tmp_path_factory) -> Iterator[Host]:
+    """A host into which msmtp was installed as the text says."""
+    with Host(request.param, tmp_path_factory.mktemp("bare")) as made:
+        files = subprocess.run(
+            "git ls-files -z --cached --others --exclude-standard src packaging | tar -c --null -T - | base64", shell=True, cwd=TOP, check=True, capture_output=True, text=True
+        ).stdout  # fmt: skip
+        made.run("mkdir /srv/msmtp && base64 -d | tar -x -C /srv/msmtp", input=files)
+        made.run(
+            "cd /srv/msmtp && python3 packaging/launcher/install.py --prefix /usr && ln -s ../bin/msmtp /usr/sbin/sendmail"
+        )
+        made.run(f"cd /srv/msmtp && set -e && {commands('systemd, without the packages')}")
+        made.write("/srv/smarthost.py", (TOP / "tests" / "support" / "smarthost.py").read_text())
+        made.run(f"systemd-run -q --unit=smarthost python3 /srv/smarthost.py 2525 /mails joe {SECRET}")
+        made.wait("ls -d /mails")
+        made.write("/etc/msmtpd/msmtprc", PROVIDER.replace("aliases /etc/aliases\n", ""), 0o600)
+        yield made
+
+
+def test_by_hand(bare):
+    bare.run("echo hello | sendmail you@example.net")
+    assert "to you@example.net\n" in mails(bare)[0]
+
+
+def test_a_setgid_command_in_the_unit_that_the_text_has_for_it(bare):
+    bare.run(
+        "groupadd drop && install -d -m 2730 -g drop /var/spool/postfix && install -g drop -m 2755 /usr/bin/tee /usr/bin/drop"
+    )
+    options = holding(
+        bare,
+        "/etc/msmtpd.conf",
+        'command "drop /var/spool/postfix/mail /dev/null"\n',
+        then="systemctl restart msmtpd-send.service",
+    )
+    drop_in = "/etc/systemd/system/msmtpd-send.service.d/command.conf"
+    with holding(bare, drop_in, commands("Another command"), then="systemctl daemon-reload"), options:
+        bare.run("echo hello | sendmail /dev/null@example.net", check=False)
+        assert bare.said("stat -c %G /var/spool/postfix/mail") == "drop"
+        assert (
+            "no new privileges" not in bare.journal("-u", "msmtpd-send.service").rpartition("role delivery-setgid")[2]
+        )
