@@ -112,6 +112,8 @@ def run(name: str, code: object) -> None:
     exec(code, sys.modules[name].__dict__)  # noqa: S102 - what an import does
     package, _, child = name.rpartition(".")
     if package:
+        if package not in sys.modules:
+            __import__(package)  # it is in another group, of which nothing was needed before
         setattr(sys.modules[package], child, sys.modules[name])
 
 

@@ -91,6 +91,14 @@ def test_all_that_a_send_needs_is_in_the_bundles(installed, tmp_path, more):
     assert ("msmtp.net.tls" in found) == bool(more)
 
 
+@pytest.mark.parametrize("more", ["", TLS], ids=["plain", "tls"])
+def test_a_group_may_be_the_first_that_needs_the_package_of_its_modules(installed, tmp_path, more):
+    with ScriptedServer(Polite(starttls=bool(more), mechanisms=["PLAIN"] if more else [])) as server:
+        done = run(installed, "-C", configuration(tmp_path, account(server.port, more)), "--serverinfo")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "scripted.example" in done.stdout
+
+
 def test_what_is_in_no_bundle_is_imported_from_its_file(installed):
     assert watch(installed, "--help")["msmtp.config.help"] == "file"
 
