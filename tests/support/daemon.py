@@ -271,7 +271,7 @@ class Msmtpd:
         environment = {**os.environ, "HOME": str(self.folder), **self.environment}
         with self.errors_file.open("ab") as errors:
             self.process = subprocess.Popen(  # type: ignore[call-overload]
-                self.words(),
+                ["setpriv", "--pdeathsig", "TERM", *self.words()],  # tests that are killed leave no daemon behind
                 stdin=subprocess.DEVNULL,
                 stdout=errors,
                 stderr=errors,
