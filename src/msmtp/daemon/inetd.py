@@ -195,9 +195,9 @@ class OneSession(Supervisor):
     def way_to_delivery(self) -> int:
         """A way to the broker in this process, or to the one that is a service of its own."""
         if self.settings.deliver_by:
-            from msmtp.daemon import remote
+            from msmtp.daemon import relay
 
-            return remote.way_for_one(self.settings)
+            return relay.way_for_one(self.settings)
         assert self.delivery
         ours, theirs = pair()
         self.delivery.control(theirs)

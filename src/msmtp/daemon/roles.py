@@ -67,13 +67,13 @@ def be_delivery(keeper: Keeper, generation: Generation, channel: int) -> None:
 
 def be_relay(keeper: Keeper, generation: Generation, channel: int) -> None:
     """Pass on to delivery, which is a service of its own, what is for it."""
-    from msmtp.daemon import remote
+    from msmtp.daemon import relay
 
     page = keeper.page.lane(generation.number)
     descriptors.keep_only({channel, page.descriptor, *keeper.journal.descriptors()})
     titles.set_title("relay")
     privileges.drop(generation.users.delivery)
-    remote.relay(channel, generation.settings, keeper.journal, page)
+    relay.relay(channel, generation.settings, keeper.journal, page)
 
 
 def _be_at_home(uid: int) -> None:
@@ -149,7 +149,7 @@ PROCESSES: dict[str, Callable[[Keeper, Generation, int], None]] = {
 
 def prepared(settings: Settings) -> list[sandbox.Prepared]:
     """Every role that will be entered, to see whether this system has all that they need."""
-    from msmtp.daemon import delivery, worker
+    from msmtp.daemon import worker
 
     roles = [
         sandbox.prepare("supervisor", limits={"descriptors": 256}),
@@ -157,10 +157,12 @@ def prepared(settings: Settings) -> list[sandbox.Prepared]:
         worker.prepare(settings),
     ]
     if settings.deliver_by:
-        from msmtp.daemon import remote
+        from msmtp.daemon import relay
 
-        roles.append(remote.prepare_relay())
+        roles.append(relay.prepare())
     else:
+        from msmtp.daemon import delivery
+
         roles.append(delivery.prepare(settings))
     if settings.auth:
         from msmtp.daemon import auth
