@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import shutil
 import smtplib
 import ssl
+import tempfile
+from pathlib import Path
 
 import pytest
+from bench.daemon import MANY, Client, Place, in_turn, rate
 from bench.measure import Program, measure
+from bench.programs import Installed, Way
 from bench.servers import sink
 from bench.table import Figure, ratio
 from tests.support import certificates
+
+
+@pytest.fixture(scope="module")
+def installed():
+    folder = Path(tempfile.mkdtemp(prefix="msmtp-bench-"))
+    folder.chmod(0o755)
+    yield Installed(folder)
+    shutil.rmtree(folder)
 
 
 def test_a_ratio_is_taken_round_by_round():
@@ -33,6 +46,40 @@ def test_a_target_is_missed_beyond_its_tolerance_and_counts_have_none(values, ta
     figure = Figure("x", values, target, exact=exact)
     assert figure.missed(0.1) == missed
     assert ("MISSED" in figure.row(0.1)) == missed
+
+
+@pytest.mark.parametrize(("median", "missed"), [(0.8, True), (0.95, False), (3.0, False)])
+def test_a_rate_has_a_target_that_it_should_not_be_below(median, missed):
+    figure = rate("x", [1.0], [median], 1.0)
+    assert figure.median == median
+    assert figure.missed(0.1) == missed
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_both_daemons_take_the_clients_mails(installed, kept):
+    place = Place(installed)
+    (place.folder / "log").unlink(missing_ok=True)
+    with place.ours(*MANY, f"--command={place.drop()}") as (ours, _), place.c(place.drop()) as c:
+        taken = in_turn([ours, c], Client(6, clients=2, kept=kept), 2)
+    assert [len(times) for times in taken] == [2, 2]
+    assert (place.folder / "log").read_text().count("taken in") == 18
+
+
+def test_a_mail_that_is_not_taken_is_no_measurement(installed):
+    place = Place(installed)
+    with place.ours("--command=false") as (ours, _), pytest.raises(RuntimeError):
+        Client(1).seconds(ours)
+
+
+def test_the_default_command_hands_mails_on(installed):
+    place = Place(installed)
+    certificate = certificates.localhost()
+    with sink("starttls", certificate) as port:
+        authority = place.folder / "authority.pem"
+        authority.write_bytes(certificate.authority.read_bytes())
+        home = place.home(Way("starttls", port, authority))
+        with place.ours(environment={"HOME": str(home)}) as (ours, _):
+            assert Client(2).seconds(ours) > 0
 
 
 @pytest.mark.parametrize(("piped", "size"), [(True, 1000), (True, 300_000), (False, 300_000)])

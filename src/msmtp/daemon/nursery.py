@@ -60,9 +60,10 @@ def run(control: int, settings: Settings, roles: Roles | None, user: User, journ
         worker.before()
         descriptors.keep_only({control, *journal.descriptors(), *(roles.descriptors() if roles else ())})
         titles.set_title(ROLE)
-        for number in (signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)  # what a terminal sends to all alike is the keeper's
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+            signal.signal(
+                number, signal.SIG_IGN
+            )  # what is sent to all alike is the keeper's; this ends with the channel
         privileges.drop(user)
         if roles:
             applied = roles.nursery.enter(settings.sandbox)

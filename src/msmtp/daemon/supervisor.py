@@ -296,10 +296,15 @@ class Supervisor:
         self.accept_if(self.complete or monotonic() - self.broker_since > BROKER_PATIENCE)
         if not self.complete and not self.accepting:
             self.loop.after(BROKER_PATIENCE + 0.01, self.look_around)
-        if self.accepting and not self.ready:
+        if self.accepting and not self.ready and not self.awaits_first():
             self.ready = True
             self.page.set("alive", int(monotonic() * 1000))
             self.keeper.send(READY)
+
+    def awaits_first(self) -> bool:
+        """Whether the first workers are still to come."""
+        wanted = min(self.settings.workers_ahead, self.slots.number)
+        return self.complete and self.is_fertile() and len(self.waiting) < wanted
 
     def accept_if(self, yes: bool) -> None:
         """Watch the listeners, or let connections wait in the backlog."""
@@ -698,7 +703,7 @@ class Supervisor:
             return
         self.loop.watch(descriptor, lambda _events: self.on_worker(child))
         self.page.set("waiting_workers", len(self.waiting))
-        if not self.accepting:
+        if not (self.accepting and self.ready):
             self.look_around()
 
     def on_death(self, pid: int, status: int) -> None:
@@ -721,6 +726,8 @@ class Supervisor:
         self.fork_pause = min(last, max(first, self.fork_pause * 2))
         events.note(self.journal, 0, f"cannot make a process: {error.strerror}; next attempt in {self.fork_pause:g} s")
         self.fork_timer = self.loop.after(self.fork_pause, self.fork_again)
+        if not self.ready:
+            self.loop.after(0, self.look_around)  # it says 421 meanwhile
 
     def fork_again(self) -> None:
         """The pause is over."""
