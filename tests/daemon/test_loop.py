@@ -158,3 +158,41 @@ def test_a_closed_loop_leaves_the_signals_as_they_were():
     loop.close()
     assert signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL
     assert signal.set_wakeup_fd(-1) == -1
+
+
+def test_timers_that_were_cancelled_do_not_pile_up(loop):
+    called = []
+    for number in range(10_000):
+        loop.after(1_000, lambda: called.append("late")).cancel()
+        if not number % 1_000:
+            loop.after(0.01 * (10_000 - number) / 1_000, lambda number=number: called.append(number))
+    assert len(loop._timers) < 200
+    while len(called) < 10:
+        loop.turn(1)
+    assert called == list(range(9_000, -1, -1_000))
+
+
+def test_what_is_ready_is_not_told_to_who_got_its_number_in_the_same_turn(loop):
+    called = []
+    first, second = os.pipe(), os.pipe()
+
+    def close_the_other(_events):
+        called.append("first")
+        loop.forget(first[0])
+        loop.forget(second[0])
+        os.dup2(third[0], second[0])  # a new descriptor of the same number, to which nothing has come
+        loop.watch(second[0], lambda _events: called.append("new"))
+
+    third = os.pipe()
+    loop.watch(first[0], close_the_other)
+    loop.watch(second[0], lambda _events: called.append("old"))
+    for pipe in (first, second):
+        os.write(pipe[1], b"x")
+    loop.turn(0)
+    loop.turn(0)
+    assert called == ["first"]
+    os.write(third[1], b"x")
+    loop.turn(0)
+    assert called == ["first", "new"]
+    for end in (*first, *second, *third):
+        os.close(end)

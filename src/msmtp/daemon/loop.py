@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import select
 import signal
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from time import monotonic
 
 from msmtp.system import os
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 READABLE, WRITABLE = select.POLLIN, select.POLLOUT
 GONE = select.POLLHUP | select.POLLERR | select.POLLNVAL
+
+MANY_TIMERS = 64  # so many are looked through for those that were cancelled
 
 _NEVER = float("inf")
 
@@ -47,13 +49,14 @@ class Timer:
 class Loop:
     """Descriptors, timers and signals of one process.  Not to be shared with a child: see :meth:`close`."""
 
-    __slots__ = ("_calls", "_counter", "_notes", "_poll", "_signals", "_stopped", "_timers")
+    __slots__ = ("_calls", "_counter", "_many", "_notes", "_poll", "_signals", "_stopped", "_timers")
 
     def __init__(self) -> None:
         self._poll = select.poll()
         self._calls: dict[int, Callable[[int], None]] = {}
         self._timers: list[Timer] = []
         self._counter = 0
+        self._many = MANY_TIMERS
         self._stopped = False
         self._notes: tuple[int, int] | None = None
         self._signals: dict[int, Callable[[], None]] = {}
@@ -76,8 +79,16 @@ class Loop:
         """Have ``call()`` called in so many seconds, once."""
         self._counter += 1
         timer = Timer(monotonic() + seconds, self._counter, call)
+        if len(self._timers) >= self._many:
+            self._forget_cancelled()
         heappush(self._timers, timer)
         return timer
+
+    def _forget_cancelled(self) -> None:
+        """Keep only timers that will call: those that were cancelled may have a long time to go, and be many."""
+        self._timers = [timer for timer in self._timers if timer.call]
+        heapify(self._timers)
+        self._many = max(MANY_TIMERS, 2 * len(self._timers))
 
     def on_signals(self, calls: dict[int, Callable[[], None]]) -> None:
         """Have each of these called when its signal has come; several of one kind may be told as one.
@@ -134,9 +145,10 @@ class Loop:
             seconds = min(seconds, self._timers[0].when - now)
         # Rounded up: a timer is never called early, and no wait of less than a millisecond is spent in turning round.
         ready = self._poll.poll(None if seconds == _NEVER else max(0, int(seconds * 1000) + (seconds > 0)))
-        for descriptor, events in ready:
-            call = self._calls.get(descriptor)  # an earlier callback may have forgotten it
-            if call:
+        calls = self._calls
+        for descriptor, events, call in [(each, events, calls.get(each)) for each, events in ready]:
+            # An earlier callback may have forgotten it, and its number may be another's by now, to which nothing came.
+            if call and calls.get(descriptor) is call:
                 call(events)
         if self._timers:
             self._call_timers()
