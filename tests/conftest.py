@@ -172,5 +172,5 @@ def _release() -> str:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "root: the test needs root, to become somebody else or to look into others")
-    config.addinivalue_line("markers", "booted: the test boots a Debian host; scripts/test leaves it out unless CI=true")
+    config.addinivalue_line("markers", "booted: the test boots a host; scripts/test leaves it out unless CI=true")
     config.addinivalue_line("markers", "releases(*names): the test is for these releases of Debian only")

@@ -9,8 +9,8 @@ which msmtp starts, as it does once a mail; msmtpd, which stays, starts as any p
 the interpreter given; a package that is installed for another one makes them anew with bundle.py, as it compiles its
 modules anew.
 
-With --launchers the two launchers are all: for a package whose tools put the modules into the folder named, and for which
-what the interpreter finds is what the distribution's packages bring.
+With --launchers the two launchers are all: for a package whose tools put the modules into the folder named, and whose
+programs find of other libraries what the distribution's packages bring.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def main() -> None:
     parser.add_argument("--prefix", type=Path, default=Path("/usr/local"), help="default: %(default)s")
     parser.add_argument("--destdir", type=Path, help="stage below this folder instead of installing")
     parser.add_argument("--python", default="/usr/bin/python3", help="absolute path; default: %(default)s")
-    parser.add_argument("--launchers", type=Path, metavar="FOLDER", help="only the launchers, of modules that are there")
+    parser.add_argument("--launchers", type=Path, metavar="FOLDER", help="only the launchers, for modules there")
     options = parser.parse_args()
     if options.launchers:
         root = options.destdir / options.prefix.relative_to("/") if options.destdir else options.prefix

@@ -18,8 +18,8 @@ HEAD = f"""# Who may ask whom
 
 Made by scripts/generate/requests.py from `REQUESTS` (src/msmtp/daemon/requests.py). Everything that one process of
 msmtpd can say to another is here; there is no other way between them. A message has at most {MESSAGE_LIMIT:,} octets.
-One that is of no row permitted at that moment, or not of its row's shape, is junk: the channel is closed, and a worker that
-sends it is killed. What holds the channels together is in security.md.
+One that is of no row permitted at that moment, or not of its row's shape, is junk: the channel is closed, and a worker
+that sends it is killed. What holds the channels together is in security.md.
 """
 
 
