@@ -10,7 +10,7 @@ _msmtpd() {
         option=${COMP_WORDS[COMP_CWORD - 2]}
     else
         case $prev in
-            --config|--interface|--port|--smtps-port|--socket|--proxy-protocol|--domain|--auth|--tls-cert|--tls-key|--sandbox|--deliver-by|--command|--command-timeout|--spool|--max-sessions|--max-sessions-per-source|--max-recipients|--max-size|--max-hops|--session-timeout|--idle-timeout|--login-timeout|--log|--pidfile|--user|--status-socket|--workers-ahead) option=$prev ;;
+            --config|--interface|--port|--smtps-port|--socket|--proxy-protocol|--domain|--auth|--tls-cert|--tls-key|--sandbox|--deliver-by|--policy|--command|--command-timeout|--spool|--max-sessions|--max-sessions-per-source|--max-recipients|--max-size|--max-hops|--session-timeout|--idle-timeout|--login-timeout|--log|--pidfile|--user|--status-socket|--workers-ahead) option=$prev ;;
         esac
     fi
     case $option in
@@ -27,6 +27,7 @@ _msmtpd() {
         --tls-key) compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
         --sandbox) mapfile -t COMPREPLY < <(compgen -W "require try off" -- "$cur"); return ;;
         --deliver-by) compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
+        --policy) compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
         --warm) mapfile -t COMPREPLY < <(compgen -W "on off" -- "$cur"); return ;;
         --spool) compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
         --log) compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -W "none syslog journal stdout json" -f -- "$cur"); return ;;
@@ -37,7 +38,7 @@ _msmtpd() {
         *) return ;;
     esac
     if [[ $cur == -* ]]; then
-        mapfile -t COMPREPLY < <(compgen -W "--version --help --status --status= --health --health= --inetd --deliver --config= --interface= --port= --smtps-port= --socket= --proxy-protocol= --lmtp --lmtp= --domain= --strict --strict= --peer-names --peer-names= --auth= --tls-cert= --tls-key= --sandbox= --deliver-by= --command= --command-timeout= --warm --warm= --spool= --max-sessions= --max-sessions-per-source= --max-recipients= --max-size= --max-hops= --session-timeout= --idle-timeout= --login-timeout= --log= --daemon --daemon= --pidfile= --user= --status-socket= --workers-ahead=" -- "$cur")
+        mapfile -t COMPREPLY < <(compgen -W "--version --help --status --status= --health --health= --check --check= --inetd --deliver --config= --interface= --port= --smtps-port= --socket= --proxy-protocol= --lmtp --lmtp= --domain= --strict --strict= --peer-names --peer-names= --auth= --tls-cert= --tls-key= --sandbox= --deliver-by= --policy= --command= --command-timeout= --warm --warm= --spool= --max-sessions= --max-sessions-per-source= --max-recipients= --max-size= --max-hops= --session-timeout= --idle-timeout= --login-timeout= --log= --daemon --daemon= --pidfile= --user= --status-socket= --workers-ahead=" -- "$cur")
         [[ ${COMPREPLY[0]-} == *= ]] && compopt -o nospace 2>/dev/null
     fi
     return 0

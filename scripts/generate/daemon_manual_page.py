@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 
 MAKER = "daemon_manual_page.py"
 
-SYNOPSIS = ("[option...]", "[option...] `--inetd`", "[option...] `--status`[=socket]", "`--version` | `--help`")
+SYNOPSIS = (
+    "[option...]",
+    "[option...] `--inetd`",
+    "[option...] `--status`[=socket]",
+    "[option...] `--check`[=address]",
+    "`--version` | `--help`",
+)
 
 DESCRIPTION = """
 msmtpd takes mails by SMTP, or LMTP, and hands each to a command, which is msmtp unless another one is named. It is for
@@ -85,6 +91,106 @@ the password: a line such as `SCRAM-SHA-256$4096:salt$stored:server`, as some da
 
 After a wrong password, the next answers to the same source (an address, an IPv6 network of 64 bits, or a user of this
 machine) are held back by a few seconds, and those to others for a minute by one second. Nobody is ever locked out.
+"""
+
+POLICY = """
+The file of `--policy` says who may send what. Without one, everybody who can connect may send anything as anybody, at
+the cost of the one whose password at the mail server is used. It holds rules, each with lines of its own; empty lines,
+and lines that begin with #, are skipped:
+
+    for user root, group adm
+        from *
+
+    for user www-data
+        from *@example.org
+        account web
+        rate 200/hour
+
+    for auth scanner
+        from scanner@example.org
+
+    for everybody
+        rate 30
+        recipients 100
+
+A rule begins with those whom it is for, with commas between them:
+"""
+
+POLICY_WHOM = {
+    "user": (
+        "name",
+        (
+            "This user of the machine, by name, by number, or by numbers as in 1000-1999. Who connects to a "
+            "unix socket or from the machine's own addresses is known from the kernel."
+        ),
+    ),
+    "group": (
+        "name",
+        (
+            "Users of the machine who are members of this group, as their first group or another, by name, "
+            "number or numbers."
+        ),
+    ),
+    "auth": (
+        "name",
+        (
+            "Who gave the password of this user of `--auth`. No rule for a user of the machine is for somebody "
+            "who gave a password, whoever he is there."
+        ),
+    ),
+    "everybody": ("", "All of these."),
+    "unknown": (
+        "",
+        (
+            "Who is none of these: clients elsewhere that gave no password, and those behind a proxy. "
+            "`everybody` is not for them."
+        ),
+    ),
+}
+
+POLICY_FIRST = """
+The first rule that is for the sender counts, and no other adds anything to it. So rules that let do more come first.
+Whom no rule is for may not send. The lines of a rule:
+"""
+
+POLICY_LINES = {
+    "from": (
+        "pattern...",
+        (
+            "Addresses to send as: each that stands in the envelope or in a From header must fit one of these. `*`, "
+            "`?` and [...] are wildcards, which do not match across the @; `*` alone is any address; %U is the name of "
+            "the sender, %M the name of the machine in mail (first line of /etc/mailname, else the machine's own), %% "
+            "a percent sign. May be repeated. Without it, %U@%M. An address without a domain is one of this machine. "
+            "The domain is compared in any case of letters, what stands before it exactly. The empty sender (`<>`) of "
+            "notices may always be used, and a mail without a From header is left to the command, which adds one."
+        ),
+    ),
+    "account": (
+        "name",
+        ("The account of the mail server's settings by which to send: the default command gets `-a` name."),
+    ),
+    "rate": (
+        "number[/minute|/hour|/day]",
+        (
+            "How many mails each of them may send, a minute if nothing else is said: so many at once, and then as many "
+            "in the time. Tries that are refused for other reasons than these are not counted, mails whose From header "
+            "is refused are. What was counted is forgotten when delivery starts anew."
+        ),
+    ),
+    "recipients": ("number", "How many recipients a mail may have."),
+    "refuse": ("", "Nothing. The rule has no other lines."),
+}
+
+POLICY_REFUSALS = """
+What is against a rule is refused before the content of the mail comes, with 550, or with 450 if it was too often; a
+From header that is against it, afterwards, with 550. The answer names the file and the line of the rule, and says what
+is allowed. The log has it as the event `forbidden`. A header of more than 64 KiB is refused, as a From header may stand
+behind that.
+
+A mistake in the file keeps msmtpd from starting; when it reads its options again (SIGHUP), the rules stay as they were.
+`msmtpd --check` tells what they allow to the user who asks.
+
+With `--inetd`, each session counts for itself, unless delivery is a service of its own (`--deliver-by`).
 """
 
 PROTOCOL = """
@@ -253,6 +359,16 @@ def delivery(page: Roff) -> None:
         page.term([f"\\fB{name}\\fP"], sentence(meaning))
 
 
+def policy(page: Roff) -> None:
+    """Who may send what."""
+    page.section("POLICY")
+    page.body(POLICY)
+    for rows, after in ((POLICY_WHOM, POLICY_FIRST), (POLICY_LINES, POLICY_REFUSALS)):
+        for name, (value, text) in rows.items():
+            page.term([f"\\fB{name}\\fP{' ' if value else ''}{argument(value) if value else ''}"], text)
+        page.body(after)
+
+
 def sentence(text: str) -> str:
     """A text of a table as one."""
     return f"{text[:1].upper()}{text[1:].removesuffix(' ...')}."
@@ -271,7 +387,10 @@ def generate() -> str:
     page.body(DESCRIPTION)
     options(page)
     delivery(page)
-    for title, text in (("AUTHENTICATION", AUTHENTICATION), ("PROTOCOL", PROTOCOL), ("LOGGING", LOGGING)):
+    page.section("AUTHENTICATION")
+    page.body(AUTHENTICATION)
+    policy(page)
+    for title, text in (("PROTOCOL", PROTOCOL), ("LOGGING", LOGGING)):
         page.section(title)
         page.body(text)
     page.section("STATUS")

@@ -53,6 +53,7 @@ SAMPLES = {
     "where": "127.0.0.1, port 25",
     "line": "sandbox: role auth: ...",
     "which": "auth",
+    "person": "user ann",
     "error": ValueError(),
 }
 

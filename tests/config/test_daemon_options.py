@@ -93,5 +93,5 @@ def test_no_two_settings_share_a_list() -> None:
 
 def test_the_modes_are_those_that_rows_ask_for() -> None:
     asked = {row.empty or row.long for row in OPTIONS if row.attribute == "mode"}
-    asked |= {row.long for row in OPTIONS if row.attribute == "health"}  # its word is stored beside the mode
+    asked |= {row.long for row in OPTIONS if row.attribute in ("health", "check")}  # its word is stored beside the mode
     assert asked == set(MODES)

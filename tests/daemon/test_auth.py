@@ -99,15 +99,15 @@ class Worker:
         if message is None:
             return "closed"
         if message.name == "AUTH_ACCEPTED":
-            assert message.octets("user")
-            self.check_door(*message.descriptors)
+            self.check_door(message.octets("user"), *message.descriptors)
             return "accepted"
         return message.octets("reply").decode() if message.name == "AUTH_REFUSED" else message.name
 
-    def check_door(self, descriptor: int) -> None:
-        """What came along leads to delivery."""
+    def check_door(self, user: bytes, descriptor: int) -> None:
+        """What came along leads to delivery, which has been told who it is."""
         with contextlib.closing(Channel(descriptor)) as door, contextlib.closing(Channel(os.dup(self.delivery))) as far:
             door.send(requests.BODY, 7)
+            assert far.receive((requests.USER,)).octets("user") == user != b""
             assert far.receive((requests.BODY,)).number("size") == 7
 
     def door_is_closed(self) -> bool:

@@ -88,7 +88,7 @@ def test_a_large_mail_goes_to_a_file_without_a_name(broker, taker, tmp_path):
 
 
 def test_the_parameters_are_told_in_the_environment(broker, taker, tmp_path):
-    worker = broker(taker).session()
+    worker = broker(taker).session(user=b"joe")
     protocol = requests.EXTENDED | requests.UTF8 | requests.SECURED_BY_TLS | requests.AUTHENTICATED
     said = (b"BODY=8BITMIME", b"SMTPUTF8", b"RET=HDRS", b"ENVID=a+2Bb")
     worker.say(requests.ENVELOPE, b"h", protocol, b"TLSv1.3 X", b"joe", b"s@example.org", said)

@@ -73,6 +73,11 @@ CASES = {
         ERROR,
         "session 4: mail from a@b, recipients 2: answered 451, exit 75 (EX_TEMPFAIL): later",
     ),
+    "forbidden": (
+        (4, b"a@b", "user ann", "5.7.1 /policy:3 says no"),
+        WARNING,
+        "session 4: mail from a@b refused: 5.7.1 /policy:3 says no",
+    ),
 }
 
 

@@ -177,8 +177,8 @@ def give(file, room=1 << 20):
     return action
 
 
-def unable(name):
-    return lambda delivery, _message: delivery.channel.send(rows.UNABLE, name)
+def unable(name, text=b""):
+    return lambda delivery, _message: delivery.channel.send(rows.UNABLE, name, text)
 
 
 def test_fault_52_a_full_disk_is_said_after_the_end_and_the_session_goes_on():

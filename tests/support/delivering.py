@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from msmtp.config.daemon_settings import Settings
-from msmtp.daemon import delivery, requests
+from msmtp.daemon import delivery, guard, requests
 from msmtp.daemon.channel import Channel, ChannelGone, Message, pair
 from msmtp.daemon.journal import open_journal
 from msmtp.daemon.status import Page
@@ -60,15 +60,19 @@ class Broker:
             os.dup2(control, 3)
             os.set_inheritable(3, False)
             os.closerange(4, 4096)
-            delivery.run([3], self.settings, open_journal(self.settings), self.page)
+            policy = guard.load(self.settings)
+            delivery.run([3], self.settings, open_journal(self.settings), self.page, policy=policy)
             status = 0
         except BaseException:
             sys.excepthook(*sys.exc_info())
         finally:
             os._exit(status)
 
-    def session(self, *, address: bytes = b"192.0.2.1", uid: int = requests.NOBODY, flags: int = 0) -> Worker:
-        """A worker whose session the supervisor has announced."""
+    def session(
+        self, *, address: bytes = b"192.0.2.1", uid: int = requests.NOBODY, flags: int = 0, user: bytes = b""
+    ) -> Worker:
+        """A worker whose session the supervisor has announced; ``user``: who gave the password, by auth's word."""
+        flags |= requests.WITH_AUTH if user else 0
         self.numbers += 1
         ours, theirs = pair()
         self.channel.send(
@@ -76,6 +80,8 @@ class Broker:
         )
         os.close(theirs)
         self.workers.append(Worker(ours, self.numbers))
+        if user:
+            self.workers[-1].say(requests.USER, user)
         return self.workers[-1]
 
     def ping(self) -> None:
@@ -173,7 +179,7 @@ class Worker:
         self.envelope(*recipients, envelope=envelope)
         given = self.file(size)
         if given.name == "UNABLE":
-            return 0, given.octets("reply")
+            return 0, given.octets("text") or given.octets("reply")
         self.write(given, content)
         return self.commit(len(content))
 

@@ -24,6 +24,7 @@ _ROWS: tuple[tuple[object, ...], ...] = (
     ("", "help", "", "none", "nothing", "mode", "serve", "help", "general", "", "", "line"),
     ("", "status", "", "may", "file", "mode", "serve", "", "general", "", "own", "line"),
     ("", "health", "", "may", "health", "health", "", "ready", "general", "", "own", "line"),
+    ("", "check", "", "may", "address", "check", "", "-", "general", "", "own", "line"),
     ("", "inetd", "", "none", "nothing", "mode", "serve", "inetd", "general", "", "", "line"),
     ("", "deliver", "", "none", "nothing", "mode", "serve", "deliver", "general", "", "own", "line"),
     ("", "config", "", "must", "file", "config", "", ..., "general", "", "own", "line"),
@@ -45,6 +46,7 @@ _ROWS: tuple[tuple[object, ...], ...] = (
     ("sandbox", "sandbox", "", "must", "sandbox", "sandbox", "require", ..., "protection", "", "own"),
 
     ("deliver-by", "deliver-by", "", "must", "file", "deliver_by", "", ..., "delivery", "", "own"),
+    ("policy", "policy", "", "must", "file", "policy", "", ..., "delivery", "", "own"),
     ("command", "command", "", "must", "template", "command", None, ..., "delivery"),
     ("command-timeout", "command-timeout", "", "must", "time", "command_timeout", 300, ..., "delivery", "", "own"),
     ("warm", "warm", "", "may", "switch", "warm", True, True, "delivery", "", "own"),

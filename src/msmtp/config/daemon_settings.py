@@ -25,6 +25,9 @@ __all__ = ["DEFAULT_COMMAND", "Network", "Settings", "UnixSocket", "parse", "rer
 DEFAULT_COMMAND = "msmtp -f %F --"
 """What ``command`` None stands for."""
 
+OPTIONS_FILE = "/etc/msmtpd.conf"
+"""Where packages have the file of options; --check reads it if it is not told another."""
+
 FILE_LIMIT = 1024 * 1024
 """Octets that a file of options may have."""
 
@@ -36,15 +39,16 @@ _OPENING = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
 class Settings:
     """What to do and how.  Every attribute but the first five has its option: :mod:`msmtp.config.daemon_options`.
 
-    ``mode``: serve, inetd, deliver, status, health, version or help.  ``argv``: the words all this was read from,
-    ``folder``: the one that names of files in them started from; ``given``: the options that were said, by their
+    ``mode``: serve, inetd, deliver, status, health, check, version or help.  ``argv``: the words all this was read
+    from, ``folder``: the one that names of files in them started from; ``given``: the options that were said, by their
     long names; ``activated``: whether the service manager has handed over sockets, by which all of ``interfaces``
     to ``sockets`` is idle.
 
     ``command`` None: the default command.  ``auth``: users, each with the command that prints the password, or
     None.  ``log``: none, syslog, journal, stdout, json or a file.  Names of files are absolute, '' if there is
     none.  Sizes are octets, times seconds.  0 of ``max_size`` is no limit, 0 of ``max_sessions_per_source`` is for
-    :attr:`sessions_per_source` to tell.  ``health``: '', or what is asked for: ready or alive.
+    :attr:`sessions_per_source` to tell.  ``health``: '', or what is asked for: ready or alive.  ``check``: the address
+    that a mail is sent to for a test, - for none.
     """
 
     __slots__ = (*sorted({row.attribute for row in OPTIONS}), "activated", "argv", "folder", "given")
@@ -57,6 +61,7 @@ class Settings:
 
     config: str
     health: str
+    check: str
     interfaces: list[str]
     ports: list[int]
     smtps_ports: list[int]
@@ -71,6 +76,7 @@ class Settings:
     tls_key: str
     sandbox: str
     deliver_by: str
+    policy: str
     command: str | None
     command_timeout: int
     warm: bool
@@ -147,6 +153,8 @@ def parse(argv: Sequence[str], folder: str = "", *, activated: bool | None = Non
     if settings.mode in ("version", "help"):
         return settings
     _make_absolute(settings)
+    if settings.mode == "check" and not settings.config and os.access(OPTIONS_FILE, os.F_OK):
+        settings.config = OPTIONS_FILE
     if settings.config:
         _store(settings, read_file(settings.config))
         _store(settings, line)
@@ -241,9 +249,9 @@ def _apply(given: Given, row: DaemonOption, text: str | None) -> None:
         raise explain.invalid_option_value(row, str(text)) from None
     if row.attribute != "mode":
         given.take(row, value)
-        if row.long != "health":
+        if row.long not in ("health", "check"):
             return
-        value = "health"
+        value = row.long
     if row.long == "status":
         if text is not None:
             given.take(LONG["status-socket"], value)
@@ -251,7 +259,7 @@ def _apply(given: Given, row: DaemonOption, text: str | None) -> None:
     given.values["mode"] = min(str(given.values.get("mode", value)), str(value), key=MODES.index)
 
 
-MODES = ("version", "help", "health", "status", "deliver", "inetd")
+MODES = ("version", "help", "check", "health", "status", "deliver", "inetd")
 """Of two options that ask for one of these each, the one whose mode comes first counts."""
 
 
@@ -267,7 +275,7 @@ def _expectation(row: DaemonOption) -> str:
 def read_file(path: str) -> Given:
     """What a file of options says.  Raises as :func:`parse`."""
     given = Given()
-    for number, line in enumerate(_content(path).split("\n"), 1):
+    for number, line in enumerate(read_trusted(path, "--config names a file of options, see msmtpd(8)").split("\n"), 1):
         words = line.split(None, 1)
         if not words or words[0][0] == "#":
             continue
@@ -278,8 +286,11 @@ def read_file(path: str) -> Given:
     return given
 
 
-def _content(path: str) -> str:
-    """Read a file of options.  It says what is run, so nobody else may be able to change it."""
+def read_trusted(path: str, hint: str) -> str:
+    """Read a file that says what the daemon does or allows, so that nobody else may be able to change it.
+
+    Raises FileFailure (with this hint), InsecureFileFailure, ConfigFailure for one that is too long.
+    """
     try:
         descriptor = os.open(path, _OPENING)
         try:
@@ -291,11 +302,11 @@ def _content(path: str) -> str:
             os.close(descriptor)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise FileFailure(f"{path}: {reason}", hint="--config names a file of options, see msmtpd(8)") from None
+        raise FileFailure(f"{path}: {reason}", hint=hint) from None
     if len(content) > FILE_LIMIT:
-        raise ConfigFailure(f"{path}: file is too long", hint="this is no file of options for msmtpd")
+        raise ConfigFailure(f"{path}: file is too long", hint="this is no such file; see msmtpd(8)")
     if status.st_uid not in (0, os.geteuid()):
-        hint = f"msmtpd runs what the file says: let it belong to root or to the user with number {os.geteuid()}"
+        hint = f"msmtpd does what the file says: let it belong to root or to the user with number {os.geteuid()}"
         raise InsecureFileFailure(f"{path}: must be owned by you", hint=hint)
     if status.st_mode & 0o002:
         raise InsecureFileFailure(f"{path}: must not be writable for others", hint=f"run: chmod o-w {path}")

@@ -42,6 +42,15 @@ TEXTS: dict[str, Text] = {
         "if not. `alive`: it is enough that it answers at all, if only that all places are taken (421). For those who "
         "start it again or send clients elsewhere: the engines of containers, load balancers.",
     ),
+    "--check": Text(
+        "address",
+        "say what the policy allows you, ask msmtpd, and stop",
+        "Say whether the policy can be read and what it allows to the user who asks, whether a running msmtpd takes "
+        "mail, and whether the settings of this system lead to it; and stop, with exit code 0 if all is well. With an "
+        "address, a mail is sent there by way of that msmtpd, and what became of it is told. Options are read from "
+        "/etc/msmtpd.conf unless `--config` names another file; without `--port` and `--socket`, msmtpd is expected "
+        "at the socket /run/msmtpd/smtp.",
+    ),
     "--inetd": Text(
         "",
         "serve one session on standard input and output",
@@ -164,6 +173,14 @@ TEXTS: dict[str, Text] = {
         "Do not run the delivery command, but hand mails to an msmtpd that was started with `--deliver` and listens "
         "at this socket. What is said of delivery is then said to that one: `--command`, `--command-timeout`, "
         "`--warm` and `--spool`, and `--max-size` to both.",
+    ),
+    "--policy": Text(
+        "file",
+        "take mails only as the rules in this file allow",
+        "Take mails only as the rules in this file allow: they say who may send as whom, by which account, how often "
+        "and to how many. See POLICY. It is read when msmtpd starts and when it reads its options again, and must "
+        "belong to root or to the user who runs msmtpd. Where delivery is a service of its own (`--deliver`), the "
+        "option is for that one. Without it, everybody who can connect may send anything.",
     ),
     "--command": Text(
         "command",

@@ -233,6 +233,14 @@ def parse_identity(text: str) -> str:
     return text
 
 
+def parse_address(text: str) -> str:
+    """Read the address of a mail: something, an @, a domain; no blanks and nothing that is not printed."""
+    local, _, domain = text.rpartition("@")
+    if not local or not domain or text[0] == "-" or not text.isprintable() or not set(text).isdisjoint(" <>,"):
+        raise ValueError(text)
+    return text
+
+
 def parse_path(text: str) -> str:
     """Read the name of a file."""
     if not text or "\0" in text:
@@ -250,6 +258,7 @@ WORDS: dict[str, dict[str, object]] = {
 PARSERS: dict[str, Callable[[str], object] | None] = {
     "nothing": parse_nothing,
     "file": parse_path,
+    "address": parse_address,
     "log": parse_path,
     "status": parse_path,
     "interface": parse_interface,

@@ -24,6 +24,7 @@ EXPECTED = {
     "nothing": "no argument",
     # of msmtpd
     "file": "the name of a file",
+    "address": "an address such as you@example.org",
     "log": "'none', 'syslog', 'journal', 'stdout', 'json' or the name of a file",
     "status": "'off' or the name of a socket",
     "interface": "an address of this machine such as 127.0.0.1, ::1 or fe80::1%eth0; 0.0.0.0 and :: are all",

@@ -41,6 +41,7 @@ from msmtp.daemon.requests import (
     PEER,
     PING,
     PONG,
+    USER,
 )
 from msmtp.daemon.throttle import NANOSECONDS
 from msmtp.failures import ChannelFailure, Failure
@@ -320,6 +321,7 @@ class AuthBroker:
         elif exchange.outcome == ACCEPTED:
             self._page.add("auth_accepted")
             events.auth_succeeded(self._journal, session.number, exchange.user)
+            self._tell_delivery(session, exchange.user)
             self._send(session, AUTH_ACCEPTED, exchange.user, descriptors=(session.door,))
             self._drop(session)
         elif exchange.outcome == REFUSED:
@@ -328,6 +330,16 @@ class AuthBroker:
             self._refuse(session, "auth refused")
         else:
             self._refuse(session, "bad base64")
+
+    def _tell_delivery(self, session: Session, user: bytes) -> None:
+        """Say who it is on the way that the worker is about to get: it cannot say that it is somebody else."""
+        way = Channel(session.door)
+        try:
+            way.send(USER, user, wait=False)
+        except (ChannelFailure, BlockingIOError):
+            pass  # delivery has gone: the worker will see
+        finally:
+            way.detach()
 
     def _challenge(self, session: Session, challenge: bytes) -> None:
         session.state = ASKED

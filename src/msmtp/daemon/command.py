@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 PLACE = "%F"
+SETTINGS_FILE = "/etc/msmtpd/msmtprc"
 NULL_SENDER = b"MAILER-DAEMON"  # in the place of <>, as upstream has it
 SHELL = "/bin/sh"
 _OUR_DOOR = b"msmtp.sender.main"  # stands in every script that starts our sender
@@ -166,6 +167,22 @@ def is_ours(path: str) -> bool:
     except OSError:
         return False
     return beginning.startswith(b"#!") and _OUR_DOOR in beginning
+
+
+def settings_file(environment: Mapping[bytes, bytes]) -> str:
+    """The settings of the mail server that are for delivery alone, '' for those that msmtp finds by itself.
+
+    They are what the service manager hands over as the credential msmtprc, or SETTINGS_FILE if it belongs to delivery's
+    user: a file that somebody else would find by mistake is not taken.
+    """
+    folder = environment.get(b"CREDENTIALS_DIRECTORY", b"")
+    path = f"{os.fsdecode(folder)}/msmtprc"
+    if folder and os.access(path, os.R_OK):
+        return path
+    try:
+        return SETTINGS_FILE if os.stat(SETTINGS_FILE).st_uid == os.geteuid() else ""
+    except OSError:
+        return ""
 
 
 def exec_words() -> tuple[str, list[bytes]]:

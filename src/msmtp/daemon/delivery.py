@@ -23,19 +23,29 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import pwd
 import signal
 import time
 
 from msmtp import sandbox
-from msmtp.daemon import environment, events, requests, runner
+from msmtp.daemon import environment, events, privileges, requests, runner
 from msmtp.daemon.channel import Channel, ChannelGone, ChannelShort
-from msmtp.daemon.command import Command, exec_words, fault_of_address, is_ours, is_privileged
+from msmtp.daemon.command import (
+    SETTINGS_FILE,
+    Command,
+    exec_words,
+    fault_of_address,
+    is_ours,
+    is_privileged,
+    settings_file,
+)
 from msmtp.daemon.loop import Loop
 from msmtp.exits import BY_CODE
 from msmtp.failures import ChannelFailure, ConfigFailure
 from msmtp.mail import fields
 from msmtp.mail.received import Hop, protocol, received
 from msmtp.smtp import grammar, xtext
+from msmtp.smtp.server_replies import REPLIES
 from msmtp.system import os
 
 TYPE_CHECKING = False
@@ -44,7 +54,9 @@ if TYPE_CHECKING:
 
     from msmtp.config.daemon_settings import Settings
     from msmtp.daemon.channel import Message
+    from msmtp.daemon.guard import Guard, Permission
     from msmtp.daemon.journal import Journal
+    from msmtp.daemon.policy import Policy
     from msmtp.daemon.requests import Request
     from msmtp.daemon.runner import Outcome
     from msmtp.daemon.status import Page
@@ -57,10 +69,16 @@ SPOOL = "/var/tmp"  # noqa: S108 - files there have no names
 F_SEAL_FINAL = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
 _COPY = 1 << 20
 
-NEW, IDLE, ADDRESSED, FILLED, OPEN, RUNNING = "new", "idle", "addressed", "filled", "open", "running"
-"""States of a session: only NEW may still say PEER; FILLED has recipients."""
+CIRCLE = (
+    f"the mail comes from its own command: the mail server's settings ({SETTINGS_FILE}) are not there, or lead here"
+)
+
+LOCKED, NEW, IDLE, ADDRESSED, FILLED, OPEN, RUNNING = "locked", "new", "idle", "addressed", "filled", "open", "running"
+"""States of a session: in LOCKED, auth has not said yet who it is; only NEW may still say PEER; FILLED has recipients.
+"""
 
 PERMITTED: dict[str, tuple[Request, ...]] = {
+    LOCKED: (requests.USER,),
     NEW: (requests.PEER, requests.ENVELOPE),
     IDLE: (requests.ENVELOPE,),
     ADDRESSED: (requests.RECIPIENT, requests.ABORT),
@@ -93,6 +111,7 @@ class _Mail:
         "in_memory",
         "length",
         "parameters",
+        "permission",
         "protocol",
         "recipients",
         "room",
@@ -109,6 +128,7 @@ class _Mail:
         self.user = said.octets("user")
         self.sender = said.octets("sender")
         self.parameters = said.many("parameters")
+        self.permission: Permission | None = None
         self.recipients: list[tuple[bytes, list[bytes]]] = []
         self.descriptor = -1
         self.in_memory = True
@@ -143,7 +163,20 @@ class _Mail:
 class _Session:
     """A session's worker, at the other end of ``channel`` (None when it is gone).  ``count``: mails so far."""
 
-    __slots__ = ("address", "channel", "count", "local", "mail", "name", "number", "port", "state", "uid")
+    __slots__ = (
+        "address",
+        "channel",
+        "count",
+        "flags",
+        "local",
+        "mail",
+        "name",
+        "number",
+        "port",
+        "state",
+        "uid",
+        "user",
+    )
 
     def __init__(self, said: Message, channel: Channel) -> None:
         self.number = said.number("session")
@@ -153,20 +186,29 @@ class _Session:
         self.local = said.octets("local")
         self.name = b""
         self.channel: Channel | None = channel
-        self.state = NEW if said.number("flags") & requests.PROXIED else IDLE
+        self.flags = said.number("flags")
+        self.user = b""
+        self.state = LOCKED if self.flags & requests.WITH_AUTH else self.unlocked
         self.mail: _Mail | None = None
         self.count = 0
+
+    @property
+    def unlocked(self) -> str:
+        """The state in which mails may be sent."""
+        return NEW if self.flags & requests.PROXIED else IDLE
 
 
 class DeliveryBroker:
     """All of D but the process around it: sessions and commands in a loop."""
 
     __slots__ = (
+        "_alone",
         "_base",
         "_command",
         "_controls",
         "_draining",
         "_ended",
+        "_guard",
         "_host",
         "_journal",
         "_limit",
@@ -190,12 +232,13 @@ class DeliveryBroker:
         *,
         names_user: Callable[[int], str] = str,
         warm: Warm | None = None,
+        policy: Policy | None = None,
         ended: Callable[[], None] | None = None,
     ) -> None:
         """Raise ConfigFailure for a command or a spool that cannot be.
 
         ``names_user`` gives a user's name by number.  ``warm`` runs the default command; None: no command runs warm.
-        ``ended`` is called when nobody is left to serve.
+        ``policy``: who may send what; None: everybody everything.  ``ended`` is called when nobody is left to serve.
         """
         self._loop = loop
         self._settings = settings
@@ -211,6 +254,9 @@ class DeliveryBroker:
         self._runner = runner.Runner(loop, settings.command_timeout)
         self._limit = settings.max_size or NO_LIMIT
         self._host = own_name(settings.domain)
+        self._alone = own_user()
+        self._guard: Guard | None = None
+        self.judge_by(policy)
         self._controls: dict[int, Channel] = {}
         self._sessions: dict[int, _Session] = {}
         self._draining = False
@@ -265,6 +311,17 @@ class DeliveryBroker:
         for session in self._sessions.values():
             if session.number == said.number("session"):
                 session.name = said.octets("name")
+
+    def judge_by(self, policy: Policy | None) -> None:
+        """Judge mails by this policy from now on."""
+        if policy is None:
+            self._guard = None
+        elif self._guard is None:
+            from msmtp.daemon.guard import Guard
+
+            self._guard = Guard(policy)
+        else:
+            self._guard.replace(policy)
 
     def drain(self) -> None:
         """End when the last session has, and the last command (SIGTERM, or the keeper is gone)."""
@@ -325,6 +382,10 @@ class DeliveryBroker:
         except BlockingIOError:
             raise ChannelFailure("a worker does not read its channel") from None
 
+    def _answer_user(self, session: _Session, said: Message) -> None:
+        session.user = said.octets("user")
+        session.state = session.unlocked
+
     def _answer_peer(self, session: _Session, said: Message) -> None:
         session.address, session.port = said.octets("address"), said.number("port")
         session.uid, session.name = requests.NOBODY, b""
@@ -333,6 +394,8 @@ class DeliveryBroker:
     def _answer_envelope(self, session: _Session, said: Message) -> None:
         session.count += 1
         mail = _Mail(b"%x.%x" % (session.number, session.count), said)
+        if mail.user != session.user:
+            raise ChannelFailure("a mail is said to be another user's")
         _check_address(mail.sender, "sender")
         _check_parameters(mail.parameters)
         session.mail = mail
@@ -353,10 +416,10 @@ class DeliveryBroker:
         self._drop(session)
         session.state = IDLE
 
-    def _unable(self, session: _Session, reply: str) -> None:
+    def _unable(self, session: _Session, reply: str, text: str = "") -> None:
         self._drop(session)
         session.state = IDLE
-        self._send(session, requests.UNABLE, reply.encode())
+        self._send(session, requests.UNABLE, reply.encode(), text.encode("ascii", "replace")[:TEXT_LIMIT])
 
     def _answer_body(self, session: _Session, said: Message) -> None:
         mail, size = _of(session), said.number("size")
@@ -365,6 +428,12 @@ class DeliveryBroker:
             return
         if size > self._limit:
             self._unable(session, "mail too big")
+            return
+        if session.uid == self._alone:
+            events.note(self._journal, session.number, f"delivery: {CIRCLE}")
+            self._unable(session, "in a circle")
+            return
+        if self._guard and not self._permit(session, mail, self._guard):
             return
         mail.head = received(self._hop(session, mail))
         try:
@@ -380,6 +449,16 @@ class DeliveryBroker:
             self._no_file(session, error)
             return
         self._give_file(session, mail)
+
+    def _permit(self, session: _Session, mail: _Mail, guard: Guard) -> bool:
+        """Ask the policy, before the content comes; refuse the mail if it says no."""
+        person = guard.person(session.uid, session.user, session.address)
+        mail.permission, refusal = guard.envelope(person, mail.sender, len(mail.recipients))
+        if refusal:
+            events.forbidden(self._journal, session.number, mail.sender, str(person), refusal.text)
+            self._page.add("deferred" if refusal.is_temporary else "rejected")
+            self._unable(session, refusal.reply, refusal.text)
+        return refusal is None
 
     def _answer_spill(self, session: _Session, said: Message) -> None:
         mail, length = _of(session), said.number("length")
@@ -446,11 +525,23 @@ class DeliveryBroker:
         session.mail = None
         session.state = RUNNING
         try:
-            self._run(session, mail, sealed)
+            if not self._forbid(session, mail, sealed):
+                self._run(session, mail, sealed)
         except OSError as error:
             self._tell(session, mail, *_not_started(error), outcome=f"not started: {error.strerror}")
         finally:
             os.close(sealed)
+
+    def _forbid(self, session: _Session, mail: _Mail, sealed: int) -> bool:
+        """Ask the policy about what stands in the mail; refuse it if it says no.  Raises OSError."""
+        if mail.permission is None or self._guard is None:
+            return False
+        refusal = self._guard.header(mail.permission, sealed)
+        if refusal:
+            events.forbidden(self._journal, session.number, mail.sender, str(mail.permission.person), refusal.text)
+            self._page.add("rejected")
+            self._result(session, REPLIES[refusal.reply].code, refusal.text)
+        return refusal is not None
 
     def _run(self, session: _Session, mail: _Mail, sealed: int) -> None:
         """Start the command.  Raises OSError."""
@@ -460,6 +551,10 @@ class DeliveryBroker:
             recipients, options = dsn_words(mail.parameters, mail.recipients)
             if b"%" in mail.sender:
                 options.append(b"--literal-from")  # a client's address is no place for %H
+            if settings := settings_file(self._base):
+                options += [b"-C", os.fsencode(settings)]
+            if mail.permission and mail.permission.rule.account:
+                options += [b"-a", os.fsencode(mail.permission.rule.account)]
         argv = self._command.argv(mail.sender, recipients, options)
         variables = {**self._base, **self._describe(session, mail)}
 
@@ -530,7 +625,8 @@ class DeliveryBroker:
 
 
 _ANSWERS: dict[str, Callable[[DeliveryBroker, _Session, Message], None]] = {
-    "PEER": DeliveryBroker._answer_peer,  # noqa: SLF001 - its own table
+    "USER": DeliveryBroker._answer_user,  # noqa: SLF001 - its own table
+    "PEER": DeliveryBroker._answer_peer,  # noqa: SLF001
     "ENVELOPE": DeliveryBroker._answer_envelope,  # noqa: SLF001
     "RECIPIENT": DeliveryBroker._answer_recipient,  # noqa: SLF001
     "BODY": DeliveryBroker._answer_body,  # noqa: SLF001
@@ -757,6 +853,15 @@ def _check_unshared(descriptor: int) -> None:
             raise
 
 
+def own_user() -> int:
+    """Our number, if we are a user that is for delivery alone; else -1."""
+    uid = os.geteuid()
+    try:
+        return uid if pwd.getpwuid(uid).pw_name == privileges.NAMES["delivery"] else -1
+    except KeyError:
+        return -1
+
+
 def own_name(domain: str) -> bytes:
     """Our name behind "by": the one given, or the machine's."""
     name = domain if domain not in {"", "localhost"} else os.uname().nodename
@@ -795,6 +900,7 @@ def run(  # noqa: PLR0913 - what it needs, half of it by name
     *,
     prepared: sandbox.Prepared | None = None,
     names_user: Callable[[int], str] = str,
+    policy: Policy | None = None,
 ) -> None:
     """Be the delivery broker, in the child that was forked for it; ``controls``: channels to those it serves.
 
@@ -806,7 +912,9 @@ def run(  # noqa: PLR0913 - what it needs, half of it by name
     loop = Loop()
     warm = warm_for(settings)
     runner.become_subreaper()
-    broker = DeliveryBroker(loop, settings, journal, page, names_user=names_user, warm=warm, ended=loop.stop)
+    broker = DeliveryBroker(
+        loop, settings, journal, page, names_user=names_user, warm=warm, policy=policy, ended=loop.stop
+    )
     reason = role(settings)[1]
     applied = (prepared or prepare(settings)).enter(settings.sandbox)
     events.confined(journal, applied.line() + (f" ({reason})" if reason else ""))

@@ -8,6 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+
 def keep_only(kept: Iterable[int]) -> None:
     """Close all descriptors but these and standard input, output and error."""
     start = 3

@@ -208,5 +208,18 @@ def delivery_failed(  # noqa: PLR0913, PLR0917 - what the record says
     )
 
 
+def forbidden(journal: Journal, session: int, sender: bytes, person: str, reason: str) -> None:
+    """The policy refused a mail: who wanted to send it, and what the client was told."""
+    journal.write(
+        WARNING,
+        "forbidden",
+        f"session {session}: mail from {_text(sender) or '<>'} refused: {reason}",
+        session=session,
+        sender=sender,
+        person=person,
+        reason=reason,
+    )
+
+
 def _text(octets: str | bytes) -> str:
     return octets.decode("utf-8", "backslashreplace") if isinstance(octets, bytes) else octets

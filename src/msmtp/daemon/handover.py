@@ -120,8 +120,7 @@ class Handover:
         if message is None:
             return
         if message.name == UNABLE.name:
-            reply = REPLIES.get(message.octets("reply").decode("ascii", "replace"), REPLIES["local error"])
-            self.refusal = reply if reply.severity in {4, 5} else REPLIES["local error"]
+            self.refusal = _refusal(message)
             self._drop()
             return
         self._close_file()
@@ -209,6 +208,15 @@ class Handover:
         """Hang up; the end of the channel says as much as ABORT."""
         self._drop()
         self._channel.close()
+
+
+def _refusal(message: Message) -> Reply:
+    """Make a reply of why delivery takes no mail."""
+    reply = REPLIES.get(message.octets("reply").decode("ascii", "replace"), REPLIES["local error"])
+    if reply.severity not in {4, 5} or reply.code == REPLIES["shutting down"].code:
+        return REPLIES["local error"]
+    text = _UNPRINTABLE.sub(b" ", message.octets("text")).strip()
+    return Reply(reply.code, (text,)) if text else reply
 
 
 def _outcome(message: Message) -> Reply:

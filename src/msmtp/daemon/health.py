@@ -82,6 +82,15 @@ def where(settings: Settings) -> Place:
 
 def converse(settings: Settings, place: Place) -> bool:
     """Whether it takes mail; False where it has no room and that is well.  Raises Failure for all else."""
+    stream = connected(settings, place)
+    try:
+        return dialogue(stream, lmtp=settings.lmtp, alive=settings.health == "alive")
+    finally:
+        stream.close()
+
+
+def connected(settings: Settings, place: Place) -> Stream:
+    """A connection to it, at which its greeting comes next.  Raises Failure."""
     target = connect.Target(place.host, place.port, socket=place.socket, timeout=PATIENCE)
     stream = connect.begin(target).finish()
     try:
@@ -91,9 +100,10 @@ def converse(settings: Settings, place: Place) -> bool:
             from msmtp.net import tls
 
             stream.start_tls(tls.prepare(tls.TlsSettings(certcheck=False), place.host))
-        return dialogue(stream, lmtp=settings.lmtp, alive=settings.health == "alive")
-    finally:
+    except BaseException:
         stream.close()
+        raise
+    return stream
 
 
 def proxied(settings: Settings, place: Place) -> bool:

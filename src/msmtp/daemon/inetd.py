@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from msmtp.config.daemon_settings import Settings
     from msmtp.daemon.journal import Journal
     from msmtp.daemon.peers import Peer
+    from msmtp.daemon.policy import Policy
     from msmtp.daemon.privileges import Users
 
 _BLOCK = 65_536
@@ -84,6 +85,7 @@ class OneSession(Supervisor):
         self.connection = connection
         self.verifiers = verifiers
         self.delivery: delivery.DeliveryBroker | None = None
+        self.policy: Policy | None = None
         self.scripted = False
 
     def run(self) -> None:
@@ -98,6 +100,10 @@ class OneSession(Supervisor):
     def prepare(self) -> None:
         """Fork the worker and what holds the key, then become what runs the command."""
         settings = self.settings
+        if settings.policy and not settings.deliver_by:
+            from msmtp.daemon import guard
+
+            self.policy = guard.load(settings)
         self.watcher = peers.Watcher()
         worker.warm(settings)
         roles = []
@@ -175,7 +181,13 @@ class OneSession(Supervisor):
     def begin_brokers(self) -> None:
         """Be broker of both kinds, in this process and its loop."""
         self.delivery = delivery.DeliveryBroker(
-            self.loop, self.settings, self.journal, self.page, names_user=peers.user_name, ended=self.loop.stop
+            self.loop,
+            self.settings,
+            self.journal,
+            self.page,
+            names_user=peers.user_name,
+            policy=self.policy,
+            ended=self.loop.stop,
         )
         self.take_broker("delivery", self.way_to_delivery())
         if self.verifiers < 0:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from msmtp.config.daemon_settings import Settings
     from msmtp.daemon.journal import Journal
     from msmtp.daemon.listeners import Listener
+    from msmtp.daemon.policy import Policy
     from msmtp.daemon.privileges import Users
     from msmtp.daemon.requests import Request
     from msmtp.daemon.service import Service
@@ -66,7 +67,9 @@ class Child:
 class Generation:
     """What one reading of the settings made.  ``children`` by what they are; ``ready``: the supervisor said so."""
 
-    __slots__ = ("children", "leaving", "listeners", "number", "ready", "settings", "slots", "users", "verifiers")
+    __slots__ = (
+        *("children", "leaving", "listeners", "number", "policy", "ready", "settings", "slots", "users", "verifiers"),
+    )
 
     def __init__(  # noqa: PLR0913, PLR0917 - all that makes it up
         self,
@@ -76,8 +79,10 @@ class Generation:
         verifiers: int,
         listeners: list[Listener],
         slots: Slots,
+        policy: Policy | None = None,
     ) -> None:
         self.number = number
+        self.policy = policy
         self.settings = settings
         self.users = users
         self.verifiers = verifiers
@@ -113,6 +118,7 @@ class Keeper:
         journal: Journal,
         users: Users,
         verifiers: int,
+        policy: Policy | None = None,
         told: Callable[[], None],
         manager: Service,
     ) -> None:
@@ -127,7 +133,8 @@ class Keeper:
         self.page.set("slots", settings.max_sessions)
         self.throttle = self.remembered_throttle()
         self.loop = Loop()
-        self.generation = Generation(1, settings, users, verifiers, listeners, Slots(settings.max_sessions))
+        slots = Slots(settings.max_sessions)
+        self.generation = Generation(1, settings, users, verifiers, listeners, slots, policy)
         self.numbers = 1
         self.leaving: list[Generation] = []
         self.coming: Generation | None = self.generation
@@ -411,6 +418,7 @@ class Keeper:
         try:
             settings = self.reread()
             users = privileges.users(settings)
+            policy = policy_for(settings)
             listeners = self.relisten(settings, listeners)
             verifiers = self.fetch_verifiers(settings)
             self.journal.reopen(settings, users.numbers())
@@ -423,7 +431,7 @@ class Keeper:
         if settings.max_sessions != slots.number:
             slots = Slots(settings.max_sessions)
         self.numbers += 1
-        self.coming = Generation(self.numbers, settings, users, verifiers, listeners, slots)
+        self.coming = Generation(self.numbers, settings, users, verifiers, listeners, slots, policy)
         self.start(self.coming)
         self.loop.after(READY_PATIENCE, self.too_late)
 
@@ -470,6 +478,15 @@ class Keeper:
         if not any(generation.children for generation in self.everybody()):
             events.stopped(self.journal)
             self.loop.stop()
+
+
+def policy_for(settings: Settings) -> Policy | None:
+    """Read the policy that delivery is to judge by, if it is ours and there is one.  Raises Failure."""
+    if not settings.policy or settings.deliver_by:
+        return None
+    from msmtp.daemon import guard
+
+    return guard.load(settings)
 
 
 def close_those_left(left: Sequence[Listener], kept: Sequence[Listener]) -> None:

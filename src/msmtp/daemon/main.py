@@ -59,6 +59,13 @@ def health_mode() -> Mode:
     return check
 
 
+def check_mode() -> Mode:
+    """Look at the whole way that a mail takes, for the user who asks."""
+    from msmtp.daemon.checking import check
+
+    return check
+
+
 def texts_mode() -> Mode:
     """Print help or version."""
     from msmtp.daemon.texts import show
@@ -72,6 +79,7 @@ MODES: dict[str, Callable[[], Mode]] = {
     "deliver": deliver_mode,
     "status": status_mode,
     "health": health_mode,
+    "check": check_mode,
     "help": texts_mode,
     "version": texts_mode,
 }

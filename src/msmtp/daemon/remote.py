@@ -12,7 +12,8 @@ import struct
 from errno import EAGAIN
 
 from msmtp import sandbox
-from msmtp.daemon import delivery, descriptors, events, peers, privileges, runner, service, titles
+from msmtp.config.daemon_settings import reread
+from msmtp.daemon import delivery, descriptors, events, guard, peers, privileges, runner, service, titles
 from msmtp.daemon.channel import Channel, ChannelGone
 from msmtp.daemon.delivery import IDLE, NEW, DeliveryBroker
 from msmtp.daemon.journal import open_journal
@@ -20,13 +21,14 @@ from msmtp.daemon.loop import Loop
 from msmtp.daemon.requests import CONTROL, COUNTERS, NAMES, PEER_NAME
 from msmtp.daemon.status import Page
 from msmtp.exits import EX_OK
-from msmtp.failures import ChannelFailure, ServiceFailure
+from msmtp.failures import ChannelFailure, Failure, ServiceFailure
 from msmtp.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from msmtp.config.daemon_settings import Settings
     from msmtp.daemon.journal import Journal
+    from msmtp.daemon.policy import Policy
 
 _UCRED = struct.Struct("=iII")
 _ACCEPTED_AT_ONCE = 8
@@ -62,7 +64,12 @@ class Delivery:
     """The service: its socket, who has connected, its broker."""
 
     def __init__(
-        self, settings: Settings, listener: _socket.socket, journal: Journal, manager: service.Service
+        self,
+        settings: Settings,
+        listener: _socket.socket,
+        journal: Journal,
+        manager: service.Service,
+        policy: Policy | None = None,
     ) -> None:
         self.settings = settings
         self.listener = listener
@@ -80,13 +87,13 @@ class Delivery:
             self.page,
             names_user=peers.user_name,
             warm=delivery.warm_for(settings),
+            policy=policy,
             ended=self.end_if_told,
         )
 
     def run(self) -> None:
         """Serve until told to stop."""
-        self.loop.on_signals({signal.SIGTERM: self.stop, signal.SIGINT: self.stop})
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        self.loop.on_signals({signal.SIGTERM: self.stop, signal.SIGINT: self.stop, signal.SIGHUP: self.reload})
         self.listener.setblocking(False)
         self.loop.watch(self.listener.fileno(), self.accept)
         self.manager.ready()
@@ -95,6 +102,19 @@ class Delivery:
         self.loop.run()
         self.broker.close()
         events.stopped(self.journal)
+
+    def reload(self) -> None:
+        """Read the policy again, from the file that the options now name; one that is no good changes nothing."""
+        if self.stopping:
+            return
+        self.manager.reloading()
+        events.reloading(self.journal)
+        try:
+            self.broker.judge_by(guard.load(reread(self.settings)))
+            events.reloaded(self.journal)
+        except Failure as failure:
+            events.reload_refused(self.journal, failure.message)
+        self.manager.ready()
 
     def sign_of_life(self) -> None:
         """Tell the service manager that this loop turns."""
@@ -211,6 +231,7 @@ def serve(settings: Settings) -> int:
     """Be the service until it is told to end; give the exit code.  Raises Failure if it cannot start."""
     users = privileges.users(settings)
     listener = _listener()
+    policy = guard.load(settings)
     manager = service.Service()
     journal = open_journal(settings, users.numbers())
     events.started(journal, _version())
@@ -224,7 +245,7 @@ def serve(settings: Settings) -> int:
         sandbox.check(prepared)
     privileges.drop(users.delivery)
     runner.become_subreaper()
-    served = Delivery(settings, listener, journal, manager)
+    served = Delivery(settings, listener, journal, manager, policy)
     reason = delivery.role(settings)[1]
     applied = prepared.enter(settings.sandbox)
     events.confined(journal, applied.line() + (f" ({reason})" if reason else ""))

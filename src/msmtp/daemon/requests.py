@@ -212,6 +212,10 @@ AUTH_REFUSED = Request(
     36, "AUTH_REFUSED", "auth", "worker", (_octets("reply", 32),), 0, "after AUTH_START or AUTH_RESPONSE",
     "the reply of this name in REPLIES",
 )  # fmt: skip
+USER = Request(
+    37, "USER", "auth", "delivery", (_octets("user", NAME),), 0, "first, once, in a session that has to authenticate",
+    "who gave the password; said by auth on the worker's end of the way, before the worker gets it",
+)  # fmt: skip
 ENVELOPE = Request(
     40, "ENVELOPE", "worker", "delivery",
     (_octets("hello", NAME), _number("protocol"), _octets("tls", 128), _octets("user", NAME), _octets("sender", PATH),
@@ -235,8 +239,8 @@ FILE = Request(
     "write here, at the descriptor's offset; room: octets that may be added",
 )  # fmt: skip
 UNABLE = Request(
-    45, "UNABLE", "delivery", "worker", (_octets("reply", 32),), 0, "after BODY or SPILL",
-    "the mail is dropped; the reply of this name in REPLIES",
+    45, "UNABLE", "delivery", "worker", (_octets("reply", 32), _octets("text", 512)), 0, "after BODY or SPILL",
+    "the mail is dropped; the reply of this name in REPLIES, if there is a text with that, enhanced code at its head",
 )  # fmt: skip
 COMMIT = Request(
     46, "COMMIT", "worker", "delivery", (_number("length"),), 0, "after FILE",

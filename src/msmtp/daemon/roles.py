@@ -62,6 +62,7 @@ def be_delivery(keeper: Keeper, generation: Generation, channel: int) -> None:
         keeper.page.lane(generation.number),
         prepared=prepared,
         names_user=peers.user_name,
+        policy=generation.policy,
     )
 
 

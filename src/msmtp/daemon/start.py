@@ -11,7 +11,7 @@ from msmtp import __version__, sandbox
 from msmtp.config.daemon_settings import UnixSocket, reread
 from msmtp.daemon import events, listeners, privileges, service
 from msmtp.daemon.journal import complain_of, open_journal
-from msmtp.daemon.keeper import Keeper
+from msmtp.daemon.keeper import Keeper, policy_for
 from msmtp.failures import Failure
 from msmtp.system import os
 
@@ -31,6 +31,7 @@ STATUS_MODE = 0o660
 def serve(settings: Settings) -> int:
     """Be the daemon until it is told to end; give the exit code.  Raises Failure if it cannot start."""
     users = privileges.users(settings)
+    policy = policy_for(settings)
     handed = listeners.inherited()
     privileges.tidy([*[listener.fd for listener in handed or ()], *service.handed().stored.values()])
     manager = service.Service()
@@ -57,6 +58,7 @@ def serve(settings: Settings) -> int:
             journal=journal,
             users=users,
             verifiers=verifiers,
+            policy=policy,
             told=ready,
             manager=manager,
         )

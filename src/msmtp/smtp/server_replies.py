@@ -37,7 +37,9 @@ REPLIES: dict[str, Reply] = {
     "too many sessions": Reply(421, (b"4.7.0 Too many sessions",)),
     "fault": Reply(421, (b"4.3.0 Local error, closing the connection",)),
     "no resources": Reply(421, (b"4.3.1 Not enough resources",)),
+    "too often": Reply(450, (b"4.7.1 More mails than policy permits, try again later",)),
     "local error": Reply(451, (b"4.3.0 Local error, try again",)),
+    "in a circle": Reply(451, (b"4.3.5 This system's mail server is not set up, the mail would go in a circle",)),
     "no storage": Reply(452, (b"4.3.1 Not enough storage",)),
     "too many recipients": Reply(452, (b"4.5.3 Too many recipients",)),
     "auth unavailable": Reply(454, (b"4.7.0 Temporary authentication failure",)),
@@ -65,6 +67,8 @@ REPLIES: dict[str, Reply] = {
     # No: what was asked for.
     "auth required": Reply(530, (b"5.7.0 Authentication required",)),
     "auth refused": Reply(535, (b"5.7.8 Authentication failed",)),
+    "not permitted": Reply(550, (b"5.7.1 Not permitted by policy",)),
+    "too many for policy": Reply(550, (b"5.5.3 More recipients than policy permits",)),
     "no such recipient": Reply(550, (b"5.1.1 No such recipient",)),
     "not UTF-8": Reply(553, (b"5.6.7 Address holds octets beyond ASCII, and SMTPUTF8 was not asked for",)),
     "sender not taken": Reply(553, (b"5.1.7 Sender address holds characters that are not taken here",)),
