@@ -49,7 +49,9 @@ def test_no_zombie_stays_when_a_parent_ends_before_its_children(folder):
     with Daemon([*ALONE, launcher(folder), *words], ready=listens(port), log=log, kill_child=True) as daemon:
         (keeper,) = children(daemon.pid)
         wait_for(lambda: len(states(keeper)) > 4, words="a nursery with its workers")
-        wait_for(lambda: "info: ready" in log.read_text(), words="the end of the start, before which none is made again")
+        wait_for(
+            lambda: "info: ready" in log.read_text(), words="the end of the start, before which none is made again"
+        )
         (supervisor,) = [pid for pid in children(keeper) if children(pid)]
         before = states(supervisor)
         assert len(before) > 1
