@@ -46,6 +46,7 @@ BUNDLES = {
     "swaks": ("swaks", "libnet-ssleay-perl", "libauthen-sasl-perl"),
     "nodemailer": ("node-nodemailer", "nodejs"),
     "systemd": ("systemd",),
+    "docker-compose": ("docker-compose",),
 }
 
 # Bundles that only some releases have; tests of the others are not for them (see the marker "releases" in conftest.py).

@@ -45,8 +45,13 @@ for _name in (ACCOUNT, DEFAULTS):
 OPTIONS: Final = {row.command.upper().replace("-", "_"): row for row in daemon_options.OPTIONS if row.command}
 """Options of msmtpd in the same way."""
 
-FOLDERS: Final = ("/run/msmtpd", "/dev/shm/msmtpd", "/tmp/msmtpd")  # noqa: S108 - made for us alone, and looked at
-"""Where what was made may be: the first that is in memory and that we can write to."""
+FOLDERS: Final = (
+    "/run/msmtpd",
+    "/run/msmtpd/own",  # what Kubernetes mounts there is not ours, and open to all
+    "/dev/shm/msmtpd",  # noqa: S108 - made for us alone, and looked at
+    "/tmp/msmtpd",  # noqa: S108 - the same
+)
+"""Where what was made may be: the first that is in memory and ours, or can be made so."""
 
 SPOOLS: Final = ("/var/tmp", "/tmp")  # noqa: S108 - files there have no names
 """Where large mails may be, if no variable says it; else where the rest is."""
@@ -353,10 +358,8 @@ def is_ours(path: str) -> bool:
     except FileExistsError:
         pass
     about = os.lstat(path)
-    if not stat.S_ISDIR(about.st_mode) or not os.access(path, os.W_OK):
+    if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.geteuid():
         return False
-    if about.st_uid != os.geteuid():  # what was mounted for us: nobody else is in the container
-        return about.st_uid == 0 and path == FOLDERS[0]
     os.chmod(path, 0o700)
     return True
 
