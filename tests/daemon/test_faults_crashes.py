@@ -86,8 +86,8 @@ def test_fault_68_the_supervisor_and_the_process_that_forks_for_it(stage, victim
         killer.check()
         if stage in ("354", "data", "end", "running", "after"):
             assert account.answers == ["250"]  # a worker with a mail under way finishes it
-        elif stage != "envelope":  # then DATA may come first
-            assert account.answers[0] in ("421", "")
+        else:  # who is quick enough may begin a mail before the worker is told
+            assert account.answers[0] in ("421", "", "250")
 
 
 def started_again(daemon):

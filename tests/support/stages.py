@@ -106,9 +106,9 @@ class Killer:
         if client.hear()[:3] != "220":
             return client.reply[:3]
         at("start", client)
-        client.say("EHLO client.example", 250)
-        if client.say("AUTH PLAIN")[:3] != "334":
-            return client.reply[:3]
+        for line, code in (("EHLO client.example", "250"), ("AUTH PLAIN", "334")):
+            if client.say(line)[:3] != code:
+                return client.reply[:3]
         at("auth", client)
         if client.say("AHVzZXIAc2VjcmV0")[:3] != "235":
             return client.reply[:3]
