@@ -452,6 +452,34 @@ def test_removed_purged_and_installed_again(host, packages):
     mails(host, 2)
 
 
+# -- inetd
+
+
+def entry(word: str) -> str:
+    """What the text has for inetd or xinetd, by a word of its beginning."""
+    text = commands("inetd")
+    return text[text.index(word) :].partition("\n" if word == "127" else "\n}")[0]
+
+
+def test_inetd(host):
+    host.install("openbsd-inetd")
+    with holding(host, "/etc/inetd.conf", entry("127") + "\n", then="systemctl restart openbsd-inetd.service"):
+        host.wait("ss -tln | grep '127.0.0.1:25 '")
+        host.run("python3 - 127.0.0.1", input=TO_PORT_25, user="joe")
+        mails(host)
+    host.run("systemctl stop openbsd-inetd.service")
+
+
+def test_xinetd(host):
+    host.install("xinetd")
+    text = entry("service") + "\n}\n"
+    with holding(host, "/etc/xinetd.d/msmtpd", text, then="systemctl restart xinetd.service"):
+        host.wait("ss -tln | grep '127.0.0.1:25 '")
+        host.run("python3 - 127.0.0.1", input=TO_PORT_25, user="joe")
+        mails(host)
+    host.run("systemctl stop xinetd.service")
+
+
 # -- without packages
 
 
