@@ -196,3 +196,27 @@ def test_what_is_ready_is_not_told_to_who_got_its_number_in_the_same_turn(loop):
     assert called == ["first", "new"]
     for end in (*first, *second, *third):
         os.close(end)
+
+
+def test_what_is_watched_since_the_events_were_asked_for_is_not_called_for_another_s_event(loop):
+    """A descriptor's number is taken again as soon as it is free."""
+    ends = [os.pipe() for _ in range(2)]
+    seen = []
+
+    def replace(own, other):
+        loop.forget(own)
+        loop.forget(other)
+        fresh, _ = spare
+        os.dup2(fresh, other)
+        loop.watch(other, lambda _events: seen.append("wrong"))
+
+    spare = os.pipe()
+    for (own, writes), (other, _) in zip(ends, reversed(ends), strict=True):
+        loop.watch(own, lambda _events, own=own, other=other: replace(own, other))
+        os.write(writes, b"x")
+    loop.turn(1)
+    assert not seen
+    for pair in (*ends, spare):
+        for end in pair:
+            loop.forget(end)
+            os.close(end)

@@ -437,7 +437,7 @@ class Supervisor:
 
     def begin(self, listener: Listener, accepted: _socket.socket) -> None:
         """Give a connection to a worker, or say why not."""
-        if not self.slots.take():
+        if not self.take_slot():
             self.page.add("refused_full")
             self.refuse(accepted, "too many sessions", "all slots are taken")
             return
@@ -445,7 +445,7 @@ class Supervisor:
         try:
             peer = self.watcher.of(accepted.fileno())
             key = peers.key(peer)
-            if self.sources.get(key, 0) >= self.share and not peers.within(peer, self.settings.proxy_protocol):
+            if not self.has_share(key) and not peers.within(peer, self.settings.proxy_protocol):
                 self.page.add("refused_source")
                 self.refuse(accepted, "too many sessions", f"{shown(key)} has its share of the slots", str(peer))
             else:
@@ -455,6 +455,24 @@ class Supervisor:
                 self.slots.give_back()
         if held is not None:
             self.sources[key] = self.sources.get(key, 0) + 1
+
+    def take_slot(self) -> bool:
+        """Take a slot; if there is none, see first whether workers have ended that were not heard of yet."""
+        return self.slots.take() or (self.hear_of_ends() and self.slots.take())
+
+    def has_share(self, key: bytes) -> bool:
+        """Whether a source may have one more session; seen as above."""
+        return self.sources.get(key, 0) < self.share or (self.hear_of_ends() and self.sources.get(key, 0) < self.share)
+
+    def hear_of_ends(self) -> bool:
+        """Take note of the workers that have ended, before their turn comes; whether there were any."""
+        ends = select.poll()
+        for pidfd in self.working:
+            ends.register(pidfd, select.POLLIN)
+        ended = [self.working[pidfd] for pidfd, _ in ends.poll(0)]
+        for child in ended:
+            self.on_end(child)
+        return bool(ended)
 
     def hand_over(self, listener: Listener, accepted: _socket.socket, peer: Peer, key: bytes) -> Worker | None:
         """Tell the brokers and a worker of a connection; None if that was not possible, and the client knows."""
