@@ -28,6 +28,8 @@ from tests.support.daemon import (
 )
 from tests.support.processes import Daemon, free_port, listens, wait_for
 
+from msmtp.daemon.slots import take_by_lock
+
 CLIENT_SAYS = (
     b"EHLO me.example\r\n",
     b"MAIL FROM:<a@b.example>\r\n",
@@ -370,6 +372,24 @@ def test_standard_input_and_output_may_be_pipes(folder, recorder):
         *(b"220", b"250", b"250", b"250", b"354", b"250", b"221")
     ]
     assert recorder.mails(1)[0].content == b"Subject: hi\n\nho\n"
+
+
+def test_sessions_of_inetd_share_slots_where_the_daemon_has_a_folder(folder, recorder):
+    """There are 16; when all are taken the next is told so at once."""
+    words = [str(launcher(folder)), "--inetd", f"--command={recorder.command}"]
+    words += ["--user=nobody"] if os.geteuid() == 0 else []
+    environment = {**os.environ, "RUNTIME_DIRECTORY": str(folder)}
+
+    def first_words():
+        done = subprocess.run(words, input=b"QUIT\r\n", capture_output=True, timeout=30, check=False, env=environment)
+        return done.stdout[:4]
+
+    assert first_words() == b"220 "
+    with contextlib.ExitStack() as held:
+        for _ in range(16):
+            held.callback(os.close, take_by_lock(f"{folder}/slots", 16))
+        assert first_words() == b"421 "
+    assert first_words() == b"220 "
 
 
 # -- in the background

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from msmtp.daemon import descriptors
-from msmtp.daemon.slots import Slots
+from msmtp.daemon.slots import Slots, take_by_lock
 from msmtp.daemon.status import COUNTERS, GAUGES, LANES, Page
 
 
@@ -47,6 +47,25 @@ def test_a_semaphore_leaves_no_name_behind():
     before = {*os.listdir("/dev/shm")}
     Slots(2)
     assert {*os.listdir("/dev/shm")} - before == set()
+
+
+def test_processes_that_know_nothing_of_each_other_share_slots_by_a_file(tmp_path):
+    path = str(tmp_path / "slots")
+    held = [take_by_lock(path, 2) for _ in range(3)]
+    assert min(held[:2]) >= 0
+    assert held[2] == -1
+    assert in_child(lambda: take_by_lock(path, 2) != -1) == 0
+    os.close(held[0])
+    assert in_child(lambda: take_by_lock(path, 2) == -1) == 0
+    again = take_by_lock(path, 2)
+    assert again >= 0
+    os.close(again)
+    os.close(held[1])
+
+
+def test_without_a_place_for_the_file_it_is_said(tmp_path):
+    with pytest.raises(OSError, match="No such file"):
+        take_by_lock(str(tmp_path / "none" / "slots"), 2)
 
 
 def test_counters_are_seen_by_all_processes():

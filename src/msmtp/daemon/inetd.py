@@ -23,11 +23,12 @@ from msmtp.daemon.channel import Channel, pair
 from msmtp.daemon.journal import open_journal
 from msmtp.daemon.listeners import Listener
 from msmtp.daemon.requests import SCRIPTED
-from msmtp.daemon.slots import Slots
+from msmtp.daemon.slots import Slots, take_by_lock
 from msmtp.daemon.status import Page
 from msmtp.daemon.supervisor import Supervisor, Worker
 from msmtp.exits import EX_OK
 from msmtp.failures import ServiceFailure
+from msmtp.smtp.server_replies import REPLIES
 from msmtp.system import os
 
 TYPE_CHECKING = False
@@ -50,11 +51,40 @@ def serve(settings: Settings) -> int:
     settings.workers_ahead = 0
     settings.max_sessions = max(2, settings.max_sessions)
     titles.set_title("inetd")
+    slot = _slot(settings)
+    if slot is None:
+        _refuse(connection)
+        events.refused(journal, "a client", "all slots are taken")
+        return EX_OK
     verifiers = _verifiers(settings)
     session = OneSession(settings, connection, journal, users, verifiers)
     session.scripted = scripted
-    session.run()
+    try:
+        session.run()
+    finally:
+        if slot >= 0:
+            os.close(slot)
     return EX_OK
+
+
+def _slot(settings: Settings) -> int | None:
+    """Take a slot of those that sessions share where the daemon has a folder; -1 without one, None if all are taken."""
+    folder = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0] or "/run/msmtpd"
+    try:
+        slot = take_by_lock(f"{folder}/slots", settings.max_sessions)
+    except OSError:  # no such folder, or not ours: then it is inetd's to say how many there may be
+        return -1
+    return slot if slot >= 0 else None
+
+
+def _refuse(connection: _socket.socket) -> None:
+    """Say 421, and close."""
+    try:
+        connection.send(REPLIES["too many sessions"].encode(), _socket.MSG_DONTWAIT | _socket.MSG_NOSIGNAL)
+    except OSError:
+        pass  # it is gone
+    finally:
+        connection.close()
 
 
 def _verifiers(settings: Settings) -> int:

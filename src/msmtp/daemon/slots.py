@@ -5,11 +5,17 @@ for; nobody else does either.  The semaphore is made by the keeper and goes with
 supervisor of a new generation counts in the same one as the old one, whose sessions still run.  It is bounded: to give
 back what was not taken is an error of the program, and is raised as one.
 
+Where inetd starts a process for each connection, nobody counts; there, a file in the daemon's folder has an octet for
+each slot (:func:`take_by_lock`).
+
 The class below multiprocessing.BoundedSemaphore is taken as it is: the rest of that package is for starting processes
 by other means, and would double the memory of those that fork here.
 """
 
 from __future__ import annotations
+
+import fcntl
+import struct
 
 from msmtp.failures import SystemFailure
 from msmtp.system import os
@@ -54,3 +60,21 @@ def _semaphore(number: int):  # type: ignore[no-untyped-def]  # noqa: ANN202 - o
         return BoundedSemaphore(number)
     name = f"/msmtpd-{os.getpid()}-{os.urandom(8).hex()}"
     return SemLock(_SEMAPHORE, number, number, name, True)  # its name is unlinked at once
+
+
+def take_by_lock(path: str, number: int) -> int:
+    """Take one of ``number`` slots that processes share who know nothing of each other: a lock on one octet of a file.
+
+    Give the descriptor that holds it, to be kept open as long as the session lasts, or -1 if all are taken.  Raises
+    OSError where there is no such file and none can be made.  The lock belongs to the open file (fcntl(2),
+    F_OFD_SETLK): a child that keeps the descriptor keeps the slot.
+    """
+    held = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+    for octet in range(number):
+        try:
+            fcntl.fcntl(held, fcntl.F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, octet, 1, 0))
+        except BlockingIOError:
+            continue
+        return held
+    os.close(held)
+    return -1
