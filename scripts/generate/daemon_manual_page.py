@@ -165,6 +165,14 @@ POLICY_LINES = {
             "notices may always be used, and a mail without a From header is left to the command, which adds one."
         ),
     ),
+    "header": (
+        "(refuse|replace)",
+        (
+            "What becomes of a mail with a From header that fits none of them: it is refused, which is the default, or "
+            "the default command is told to put the sender of the envelope in its place (`--set-from-header=on`). "
+            "`replace` is for programs that write a From of their own: cron says that all its mails are root's."
+        ),
+    ),
     "account": (
         "name",
         ("The account of the mail server's settings by which to send: the default command gets `-a` name."),

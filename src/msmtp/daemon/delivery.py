@@ -68,6 +68,7 @@ TEXT_LIMIT = 400  # octets of a reply's text (RFC 5321, 4.5.3.1.5: 512 for the l
 SPOOL = "/var/tmp"  # noqa: S108 - files there have no names
 F_SEAL_FINAL = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
 _COPY = 1 << 20
+_LINES_TOLD = 3  # of what msmtp said, to the client
 
 CIRCLE = (
     f"the mail comes from its own command: the mail server's settings ({SETTINGS_FILE}) are not there, or lead here"
@@ -553,8 +554,8 @@ class DeliveryBroker:
                 options.append(b"--literal-from")  # a client's address is no place for %H
             if settings := settings_file(self._base):
                 options += [b"-C", os.fsencode(settings)]
-            if mail.permission and mail.permission.rule.account:
-                options += [b"-a", os.fsencode(mail.permission.rule.account)]
+            if mail.permission:
+                options += mail.permission.options
         argv = self._command.argv(mail.sender, recipients, options)
         variables = {**self._base, **self._describe(session, mail)}
 
@@ -595,7 +596,7 @@ class DeliveryBroker:
     def _finished(self, session: _Session, mail: _Mail, outcome: Outcome) -> None:
         """The command is over: tell the worker, and the log."""
         self._page.set("running", len(self._runner))
-        line = last_line(outcome.output)
+        line = own_words(outcome.output) if self._ours and outcome.code > 0 else last_line(outcome.output)
         code, text = verdict(outcome, line, self._settings.command_timeout)
         if code == 250:  # noqa: PLR2004 - the reply's code
             size = len(mail.head) + mail.length
@@ -746,6 +747,13 @@ def last_line(output: bytes) -> str:
         if shown:
             return shown[: TEXT_LIMIT - 8]
     return ""
+
+
+def own_words(output: bytes) -> str:
+    """The same for the msmtp of this package: why, with the mail server's words; not only that it could not be sent."""
+    lines = [line.strip().removeprefix(b"msmtp: ") for line in output.splitlines() if line.strip()]
+    told = [line for line in lines if not line.startswith(b"could not send mail")]
+    return last_line(b"; ".join(told[-_LINES_TOLD:])) if told else last_line(output)
 
 
 # -- the mail's file

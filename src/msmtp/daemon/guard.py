@@ -53,10 +53,11 @@ def load(settings: Settings) -> Policy | None:
         return None
     text = read_trusted(settings.policy, "--policy names a file of rules, see msmtpd(8)")
     policy = parse(text, settings.policy)
-    chosen = next((rule for rule in policy.rules if rule.account), None)
+    chosen = next((rule for rule in policy.rules if rule.account or rule.replaces), None)
     if chosen and not Command(settings.command).is_default:
+        word = "account" if chosen.account else "header replace"
         raise ConfigFailure(
-            f"{chosen.place}: account needs the default delivery command",
+            f"{chosen.place}: {word} needs the default delivery command",
             hint="another --command chooses by itself how mail is sent; MSMTPD_PEER_UID and MSMTPD_USER say who sends",
         )
     return policy
@@ -121,13 +122,24 @@ def _asked(number: int) -> tuple[str, dict[int, str]]:
 
 
 class Permission:
-    """What was found for one mail: by which ``rule`` this ``person`` sends it."""
+    """What was found for one mail: by which ``rule`` this ``person`` sends it as this ``sender``.
 
-    __slots__ = ("person", "rule")
+    ``replace``: whether the command is to put the sender into the From header.
+    """
 
-    def __init__(self, person: Person, rule: Rule) -> None:
+    __slots__ = ("person", "replace", "rule", "sender")
+
+    def __init__(self, person: Person, rule: Rule, sender: bytes) -> None:
         self.person = person
         self.rule = rule
+        self.sender = sender
+        self.replace = False
+
+    @property
+    def options(self) -> list[bytes]:
+        """What the default command is told of it."""
+        found = [b"--set-from-header=on"] if self.replace else []
+        return [*found, b"-a", os.fsencode(self.rule.account)] if self.rule.account else found
 
 
 class Guard:
@@ -162,7 +174,7 @@ class Guard:
         if rule is None:
             return None, self._no_rule(person)
         refusal = self._refusal(rule, person, sender, recipients)
-        return (None, refusal) if refusal else (Permission(person, rule), None)
+        return (None, refusal) if refusal else (Permission(person, rule, sender), None)
 
     def _refusal(self, rule: Rule, person: Person, sender: bytes, recipients: int) -> Refusal | None:
         if rule.refuses:
@@ -180,7 +192,7 @@ class Guard:
 
     def header(self, permission: Permission, descriptor: int) -> Refusal | None:
         """Judge the From fields of a mail, which is read from the file's beginning; its offset stays."""
-        rule, person = permission.rule, permission.person
+        rule = permission.rule
         octets = os.pread(descriptor, HEADER_LIMIT + 1, 0)
         reader = HeaderReader(HEADER_LIMIT)
         try:
@@ -191,7 +203,14 @@ class Guard:
             return Refusal("not permitted", f"5.7.1 {text}")
         if b"\r" in octets[: len(octets) - len(reader.rest)]:
             return Refusal("not permitted", "5.7.1 header with a CR that is no line end")
-        values = [field.value for field in fields if field.name == b"from"]
+        refusal = self._judged(permission, [field.value for field in fields if field.name == b"from"])
+        if refusal and rule.replaces and permission.sender:
+            permission.replace = True
+            return None
+        return refusal
+
+    def _judged(self, permission: Permission, values: list[bytes]) -> Refusal | None:
+        rule, person = permission.rule, permission.person
         found = addresses_of(values)
         if values and not found:
             return Refusal("not permitted", f"5.7.1 From without an address: {rule.place} wants to know who sends")
@@ -211,6 +230,7 @@ class Guard:
         if rule is None or rule.refuses:
             return [self._no_rule(person).text[6:] if rule is None else f"{rule.place} lets {person} send no mail"]
         lines = [f"{rule.place} is the rule for {person}", f"sends as: {self._allowed(rule, person)}"]
+        lines += ["another From header: replaced by the envelope's sender"] if rule.replaces else []
         lines += [f"account: {rule.account}"] if rule.account else []
         lines += [f"at most: {rule.often}"] if rule.rate else []
         lines += [f"at most: {rule.recipients} recipients a mail"] if rule.recipients else []

@@ -4,6 +4,7 @@
     for user root, group staff           begins a rule, and says whom it is for
       from %U@%M *@example.org           addresses to send as; may be repeated
       account work                       the mail server's account in the settings of the default command
+      header replace                     a From header that fits none of them becomes the envelope's sender
       rate 30/hour                       mails a minute (or /minute, /hour, /day)
       recipients 100                     a mail
     for user games
@@ -42,7 +43,10 @@ USER, AUTH, UNKNOWN = "user", "auth", "unknown"
 
 KINDS: Final = ("user", "group", "auth", "everybody", "unknown")
 ALONE: Final = ("everybody", "unknown")
-SETTINGS: Final = ("from", "account", "rate", "recipients", "refuse")
+SETTINGS: Final = ("from", "header", "account", "rate", "recipients", "refuse")
+
+HEADERS: Final = ("refuse", "replace")
+"""What becomes of a mail with a From header that may not be."""
 
 PERIODS: Final = {"minute": 60.0, "hour": 3_600.0, "day": 86_400.0}
 MOST_RULES: Final = 10_000
@@ -133,10 +137,11 @@ class Rule:
     """A rule.
 
     ``place``: file and line.  ``addresses``: patterns.  ``account``: '' for whichever the command chooses.  ``rate``:
-    mails in ``period`` seconds, 0 for no limit; ``recipients`` likewise.  ``refuses``: whether it lets nothing through.
+    mails in ``period`` seconds, 0 for no limit; ``recipients`` likewise.  ``refuses``: whether it lets nothing through;
+    ``replaces``: whether a From header that may not be is replaced, and the mail not refused.
     """
 
-    __slots__ = ("account", "addresses", "period", "place", "rate", "recipients", "refuses", "whom")
+    __slots__ = ("account", "addresses", "period", "place", "rate", "recipients", "refuses", "replaces", "whom")
 
     def __init__(self, place: str, whom: Sequence[Whom]) -> None:
         self.place = place
@@ -147,6 +152,7 @@ class Rule:
         self.period = PERIODS["minute"]
         self.recipients = 0
         self.refuses = False
+        self.replaces = False
 
     def patterns(self, person: Person, mail_name: str) -> list[str]:
         """Patterns of addresses that this person may send as."""
@@ -362,6 +368,13 @@ def _set_account(rule: Rule, place: str, values: Sequence[str]) -> None:
         raise ConfigFailure(f"{place}: {rule.account} is no account")
 
 
+def _set_header(rule: Rule, place: str, values: Sequence[str]) -> None:
+    word = _one(place, "header", values)
+    if word not in HEADERS:
+        raise ConfigFailure(f"{place}: header {word} is not known", hint=f"one of {' and '.join(HEADERS)}")
+    rule.replaces = word == "replace"
+
+
 def _set_rate(rule: Rule, place: str, values: Sequence[str]) -> None:
     found = _RATE.fullmatch(_one(place, "rate", values))
     if not found or not 0 < int(found[1]) <= MOST:
@@ -384,6 +397,7 @@ def _set_refuse(rule: Rule, place: str, values: Sequence[str]) -> None:
 
 _PARSERS: dict[str, Callable[[Rule, str, Sequence[str]], None]] = {
     "from": _set_from,
+    "header": _set_header,
     "account": _set_account,
     "rate": _set_rate,
     "recipients": _set_recipients,

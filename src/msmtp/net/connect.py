@@ -24,6 +24,14 @@ if TYPE_CHECKING:
     from _socket import socket as Socket  # noqa: N812 - it is a class
 
 DEFAULT_PROXY_PORT = 1080
+HINTS = {
+    errno.ENOENT: "the server that listens there is not running (for msmtpd: systemctl start msmtpd.socket)",
+    errno.ECONNREFUSED: "the server that listened there has gone (for msmtpd: systemctl restart msmtpd.socket)",
+    errno.EACCES: "its permissions say who may connect; ask the administrator",
+    errno.EAGAIN: "the server that listens there takes no more connections now",
+}
+"""errno of connect(2) to a unix socket: what to do."""
+
 BACKLOG_DELAY = 0.01  # seconds between tries while a unix socket's queue is full: poll(2) has no word for that
 
 
@@ -144,4 +152,4 @@ def _knock(socket: Socket, path: str, deadline: Deadline) -> None:
         raise ConfigFailure(f"cannot connect to {path}: {error}") from None
     if code:
         reason = os.strerror(errno.ETIMEDOUT if code == errno.EAGAIN else code)
-        raise ConnectFailure(f"cannot connect to {path}: {reason}")
+        raise ConnectFailure(f"cannot connect to {path}: {reason}", hint=HINTS.get(code, ""))
