@@ -629,3 +629,51 @@ def test_fault_61_who_has_said_all_may_leave(daemon, how):
     assert mail.content == b"Subject: whole\n\nx\n"
     pause(0.05)
     daemon.mails(1)
+
+
+# -- calls that fail
+
+CALLS = {
+    "supervisor": (
+        "sendmsg:error=ENOBUFS", "sendmsg:error=ETOOMANYREFS", "sendto:error=ENOBUFS", "recvmsg:error=ENOMEM",
+        "recvmsg:error=EINTR", "socketpair:error=EMFILE", "socketpair:error=ENOMEM", "getsockopt:error=ENOBUFS",
+        "setsockopt:error=EINVAL", "getpeername:error=ENOTCONN", "getsockname:error=ENOBUFS", "poll:error=EINTR",
+        "write:error=ENOSPC", "write:error=EIO", "mmap:error=ENOMEM", "fcntl:error=ENOMEM", "pidfd_send_signal:error=ESRCH",
+    ),
+    "delivery": (
+        "sendmsg:error=ENOBUFS", "recvmsg:error=ENOMEM", "recvmsg:error=EINTR", "memfd_create:error=EMFILE",
+        "memfd_create:error=ENOMEM", "ftruncate:error=ENOSPC", "pwrite64:error=ENOSPC", "write:error=ENOSPC",
+        "fcntl:error=ENOMEM", "fcntl:error=EBUSY", "pipe2:error=EMFILE", "openat:error=ENFILE", "pidfd_open:error=EMFILE",
+        "poll:error=EINTR", "vfork:error=EAGAIN", "clone:error=EAGAIN", "clone3:error=EAGAIN", "mmap:error=ENOMEM",
+        "waitid:error=EINTR", "kill:error=EPERM", "read:error=EIO", "pread64:error=EIO",
+    ),
+    "keeper": (
+        "sendmsg:error=ENOBUFS", "recvmsg:error=ENOMEM", "poll:error=EINTR", "write:error=ENOSPC", "waitid:error=EINTR",
+        "mmap:error=ENOMEM", "read:error=EINTR",
+    ),
+}  # fmt: skip
+
+
+@ROOT
+@pytest.mark.parametrize(
+    ("process", "call"), [pytest.param(who, call, id=f"{who}-{call}") for who, calls in CALLS.items() for call in calls]
+)
+def test_fault_46_47_52_a_call_that_fails_costs_a_session_at_most(process, call, tmp_path):
+    expected = ("refused connection", "cannot", "answered 4", "was ended", "ended with", "hangs up", "does not answer")
+    with Msmtpd(expected=expected) as daemon:
+        with abuse.injected(daemon.process_of(process), f"{call}:when=1..2", folder=tmp_path):
+            for _ in range(2):
+                with daemon.talk() as client:
+                    try:
+                        client.connection.settimeout(5)
+                        if client.hear()[:3] == "220":
+                            client.say("EHLO x")
+                            client.mail(code=None)
+                    except (OSError, AssertionError):
+                        pass
+
+        def served():
+            with daemon.talk() as client:
+                return client.hear()[:3] == "220" and client.say("EHLO x")[:3] == "250" and client.mail()
+
+        wait_for(served, 15)

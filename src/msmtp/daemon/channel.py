@@ -16,6 +16,7 @@ Nothing is ever parsed by looking for an end.
 from __future__ import annotations
 
 import _socket
+import errno
 import struct
 import sys
 
@@ -36,6 +37,8 @@ _ORDER = sys.byteorder
 _DESCRIPTORS = 4  # no message brings more
 _NUMBER, _LENGTH = struct.Struct(">Q"), struct.Struct(">I")
 _ANCILLARY = _socket.CMSG_SPACE(_DESCRIPTORS * 4)
+
+_PASSING = (errno.ENOMEM, errno.ENOBUFS, errno.ETOOMANYREFS)
 
 NUMBER, OCTETS, MANY = "number", "octets", "many"
 
@@ -105,7 +108,7 @@ class Channel:
         """Send a message; descriptors are copied, not given away.
 
         Raises ChannelGone if nobody holds the other end, BlockingIOError if its buffer is full and the channel does
-        not block (or ``wait`` is off), ValueError for what the row does not allow.
+        not block (or ``wait`` is off), or if the kernel has no room, ValueError for what the row does not allow.
         """
         data = encode(request, values)
         if len(descriptors) != request.descriptors:
@@ -119,6 +122,8 @@ class Channel:
                 self._socket.send(data, flags)  # a confined worker has no sendmsg(2), so that it can pass nothing on
         except (BrokenPipeError, ConnectionError):
             raise ChannelGone("the other end of a channel is closed") from None
+        except OSError as error:
+            raise _not_now(error) from None
 
     def receive(self, permitted: Collection[Request]) -> Message:
         """Take the next message, one of ``permitted``.
@@ -130,6 +135,8 @@ class Channel:
             data, ancillary, flags, _ = self._socket.recvmsg(MESSAGE_LIMIT, _ANCILLARY, _socket.MSG_CMSG_CLOEXEC)
         except ConnectionError:
             raise ChannelGone("the other end of a channel is closed") from None
+        except OSError as error:
+            raise _not_now(error) from None
         descriptors = _descriptors(ancillary)
         try:
             return _message(data, flags, descriptors, permitted)
@@ -151,6 +158,11 @@ def _message(data: bytes, flags: int, descriptors: tuple[int, ...], permitted: C
     if len(descriptors) != request.descriptors:
         raise ChannelFailure(f"{request.name} came with {len(descriptors)} descriptors")
     return Message(request.name, values, descriptors)
+
+
+def _not_now(error: OSError) -> OSError:
+    """What passes (the kernel has no memory, or too many descriptors on their way) is like a buffer that is full."""
+    return BlockingIOError(error.errno, error.strerror) if error.errno in _PASSING else error
 
 
 class ChannelGone(ChannelFailure):
