@@ -476,11 +476,7 @@ class Supervisor:
 
     def hand_over(self, listener: Listener, accepted: _socket.socket, peer: Peer, key: bytes) -> Worker | None:
         """Tell the brokers and a worker of a connection; None if that was not possible, and the client knows."""
-        child = self.waiting.pop(0) if self.waiting or self.await_birth() else None
-        self.page.set("waiting_workers", len(self.waiting))
-        if child is None or not self.complete:
-            if child is not None:
-                self.waiting.append(child)
+        if not (self.waiting or self.await_birth()) or not self.complete:
             self.page.add("refused_resources")
             self.refuse(accepted, "no resources", "no process for it")
             return None
@@ -488,14 +484,18 @@ class Supervisor:
         flags = self.flags(listener, peer)
         door = self.open_door(self.number, key, peer, flags)
         if door < 0:
-            self.waiting.append(child)
             self.page.add("refused_resources")
             self.refuse(accepted, "no resources", "a broker does not take it")
             return None
+        child = self.waiting.pop(0)
+        self.page.set("waiting_workers", len(self.waiting))
         who = (peer.address.encode(), peer.port, NOBODY if peer.uid is None else peer.uid, peer.local.encode())
         try:
             child.channel.send(CONNECTION, self.number, flags, *who, descriptors=(accepted.fileno(), door))
-        except (ChannelFailure, BlockingIOError):  # it died while it waited; its pidfd tells
+        except (ChannelFailure, OSError):  # it died while it waited, or there is no memory; its pidfd tells
+            self.loop.forget(child.channel.fileno())
+            child.channel.close()
+            self.leaving.append(child)
             self.page.add("refused_resources")
             self.refuse(accepted, "no resources", "its process has ended")
             return None
@@ -526,7 +526,11 @@ class Supervisor:
         done = self.say(self.brokers["delivery"], DELIVERY_SESSION, number, *who, flags, along=(theirs,))
         os.close(theirs)
         if done and flags & WITH_AUTH:
-            theirs, ours = pair()
+            try:
+                theirs, ours = pair()
+            except OSError:
+                os.close(door)
+                raise
             broker = self.brokers.get("auth")
             done = broker is not None and self.say(broker, AUTH_SESSION, number, key, *who, along=(theirs, door))
             os.close(theirs)
