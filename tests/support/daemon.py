@@ -367,6 +367,8 @@ class Msmtpd:
         def quiet() -> dict[str, int] | None:
             told = self.status()
             busy = told["active"] or told["running"] or not told["waiting_workers"]
+            brokers = [pid for which in ("auth", "delivery", "tls", "names") for pid in self.processes().get(which, ())]
+            busy = busy or not all(map(waits, brokers))  # one that is still loading has not opened all it will have
             return None if busy or zombies(self.tree()) or self.processes().get("") else self.descriptors()
 
         found = wait_for(quiet, seconds, words="an end of all activity")
@@ -581,6 +583,14 @@ def state(pid: int) -> str:
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     return ""
+
+
+def waits(pid: int) -> bool:
+    """Whether a process waits for something to happen, as far as we may know."""
+    with contextlib.suppress(OSError):
+        where = Path(f"/proc/{pid}/wchan").read_text()
+        return state(pid) == "S" and (where == "0" or "poll" in where)
+    return True
 
 
 def is_there(pid: int) -> bool:
