@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import shlex
 import smtplib
 import subprocess
 from pathlib import Path
@@ -23,7 +24,8 @@ PASSWORD = "zehn kleine zappelmaenner"
 
 @pytest.fixture(scope="module")
 def image():
-    return podman.image()
+    yield podman.image()
+    podman.tidy()
 
 
 @pytest.fixture
@@ -136,6 +138,35 @@ def health(container):
     done = container.run("entrypoint", "msmtp", "--serverinfo")
     assert done.returncode == 0, done.stderr
     assert "scripted.example" in done.stdout
+
+
+@pytest.mark.parametrize("document", ["docs/containers.md", "README.md"])
+def test_the_command_of_the_documents_does_what_they_say(image, shared, document):
+    """But for the names of servers and ports, and the network, which is this machine's."""
+    text = (podman.TOP / document).read_text()
+    command = re.search(r"    (podman run -d .*?[^\\])\n", text, re.DOTALL)
+    words = iter(shlex.split(command[1].replace("\\\n", " "))[3:])
+    variables, options = {}, []
+    port = free_port()
+    with smarthost() as server, Secret(PASSWORD) as secret:
+        for word in words:
+            if word == "-e":
+                name, _, value = next(words).partition("=")
+                variables[name] = value
+            elif word in {"--name", "-p"}:
+                assert next(words) in {"smtp", "127.0.0.1:2525:2525"}
+            elif word == "--secret":
+                options.append(f"--secret={secret.name},target={next(words)}")
+            elif word[0] == "-":
+                options.append(word)
+            else:
+                assert word == "msmtpd"
+        ours = to(server, port, MSMTP_TLS_TRUST_FILE="/run/trust.pem")
+        assert {"MSMTP_TLS": "on", "MSMTP_AUTH": "on"}.items() <= variables.items()
+        with Container(image, with_trust(shared), *options, environment={**variables, **ours}) as container:
+            container.wait_ready()
+            send(port)
+    assert server.sessions[0].user == b"joe"
 
 
 def test_a_session_is_let_end_before_the_container_does(image, shared):

@@ -139,3 +139,15 @@ def test_the_image_says_the_same():
     assert '"/usr/local/bin/entrypoint", "--health"]' in CONTAINERFILE
     assert "STOPSIGNAL SIGTERM" in CONTAINERFILE
     assert container.defaults("/x")["port"] == ["2525"]
+
+
+@pytest.mark.parametrize("document", ["docs/containers.md", "README.md"])
+def test_the_variables_that_documents_speak_of_are_there(document):
+    text = (CONTAINER.parents[1] / document).read_text()
+    found = set(re.findall(r"\b(MSMTPD?_[A-Za-z_]+[A-Za-z])\b", text)) - {"MSMTP_PASSWORD_FILE"}
+    assert found >= {"MSMTP_HOST", "MSMTP_AUTH"}
+    for name in found:
+        if name.startswith("MSMTPD_"):
+            assert container.option(name, "x")
+        else:
+            assert container.taken_apart(name.removeprefix("MSMTP_"))[0], name

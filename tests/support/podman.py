@@ -89,6 +89,11 @@ def image() -> str:
     return IMAGE
 
 
+def tidy() -> None:
+    """Leave nothing outside of ``.cache``; for when no container is left."""
+    shutil.rmtree(RUN_FOLDER, ignore_errors=True)
+
+
 def seccomp_profile(path: Path, *without: str) -> str:
     """The option for podman's own profile with these system calls taken out of it, as other engines' are."""
     profile = json.loads(DEFAULT_PROFILE.read_text())
