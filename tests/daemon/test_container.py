@@ -227,9 +227,10 @@ def test_a_second_start_takes_nothing_of_the_first(memory):
     assert sorted(os.listdir(memory)) == ["options"]
 
 
-def test_who_asks_writes_nothing(memory):
-    words, _ = container.prepare(["--health=alive"], {}, [memory])
-    assert words == ["msmtpd", f"--config={memory}/options", "--health=alive"]
+@pytest.mark.parametrize("word", ["--health=alive", "--status", "--check=a@b.example"])
+def test_who_asks_writes_nothing(memory, word):
+    words, _ = container.prepare([word], {}, [memory])
+    assert words == ["msmtpd", f"--config={memory}/options", word]
     assert os.listdir(memory) == []
     assert container.prepare(["--version"], {}, ["/none"])[0] == ["msmtpd", "--version"]
 

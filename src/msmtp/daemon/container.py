@@ -59,7 +59,7 @@ SPOOLS: Final = ("/var/tmp", "/tmp")  # noqa: S108 - files there have no names
 IN_MEMORY: Final = frozenset({"tmpfs", "ramfs"})
 CONFIGURATION, OPTIONS_FILE = ".msmtprc", "options"
 
-ASKING: Final = ("--health", "--status")  # of a daemon that runs
+ASKING: Final = ("--health", "--status", "--check")  # a daemon that runs
 TELLING: Final = ("--version", "--help")
 NOT_IN_NAMES: Final = frozenset(':,"# \t')  # of accounts, in the file
 LINKS: Final = ("tcp://", "udp://", "sctp://")  # how the values begin of what Kubernetes says of Services
