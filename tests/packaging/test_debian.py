@@ -111,7 +111,7 @@ def test_configuration_files_are_as_shipped_understood(tmp_path):
 
 def test_the_profile_is_one():
     done = subprocess.run(
-        ["/usr/sbin/apparmor_parser", "-Q", "-K", TOP / "packaging" / "apparmor" / "usr.bin.msmtp"],
+        ["/usr/sbin/apparmor_parser", "-Q", "-K", TOP / "packaging" / "apparmor" / "usr.bin.msmtp-py"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

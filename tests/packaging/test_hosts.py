@@ -452,6 +452,27 @@ def test_removed_purged_and_installed_again(host, packages):
     mails(host, 2)
 
 
+def test_in_the_place_of_debians_msmtp_and_back(host, packages):
+    host.run("apt-get -qq -y purge msmtp-py-mta msmtp-py 2>&1", seconds=200)
+    host.install("msmtp", "msmtp-mta")
+    host.write("/etc/msmtprc", "account default\nhost localhost\nport 2525\nfrom old@example.org\n")
+    host.install(*packages, "bsd-mailx")
+    assert host.said("dpkg-query -W -f '${db:Status-Status}' msmtp msmtp-mta") in {
+        "config-filesnot-installed",
+        "config-filesconfig-files",
+    }
+    assert (
+        "old@example.org" in host.run("sendmail --pretend you@example.net </dev/null").stdout
+    )  # a file of the administrator's stays
+    host.run("[ ! -e /etc/apparmor.d/usr.bin.msmtp ] || [ -e /etc/apparmor.d/disable/usr.bin.msmtp ]")
+    host.install("msmtp", "msmtp-mta")
+    assert host.said("dpkg-query -W -f '${db:Status-Status}' msmtp-py") == "config-files"
+    assert "msmtp version 1.8" in host.run("msmtp --version").stdout
+    host.run("apt-get -qq -y purge msmtp msmtp-mta 2>&1; rm -f /etc/msmtprc")
+    host.install(*packages, "bsd-mailx")
+    host.write("/etc/msmtpd/msmtprc", PROVIDER, 0o600)
+
+
 # -- inetd
 
 

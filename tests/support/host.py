@@ -39,7 +39,7 @@ SYSTEM = (
 )
 """What a host has from the start."""
 
-READY = ("bsd-mailx", "s-nail", "mutt", "smartmontools", "unattended-upgrades", "python3-keyring", "xinetd")
+READY = ("bsd-mailx", "s-nail", "mutt", "smartmontools", "unattended-upgrades", "msmtp", "msmtp-mta", "xinetd")
 """What a host can install: most of them want a mailer, which is ours."""
 
 PATIENCE = 120.0  # seconds that booting may take on a busy machine
