@@ -336,6 +336,15 @@ def test_the_public_file_has_no_secret_and_leads_to_the_socket_of_the_units():
     assert "ListenStream=/run/msmtpd/smtp\n" in units
 
 
+def test_the_package_s_file_says_the_same_as_the_one_to_copy():
+    settings = []
+    for path in ("packaging/etc/msmtprc.system", "packaging/debian/etc/msmtprc"):
+        found = reader.Configuration()
+        reader.load(found, str(TOP / path), lambda _: "#", system_file="")
+        settings.append(found.definitions["default"].settings)
+    assert settings[0] == settings[1]
+
+
 def test_the_policy_that_is_shipped_lets_each_send_as_himself():
     text = (TOP / "packaging/etc/policy").read_text()
     judge = guard.Guard(policy.parse(text, "/etc/msmtpd/policy"), "host.example")
