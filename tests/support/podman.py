@@ -19,6 +19,7 @@ import os
 import shutil
 import subprocess
 import uuid
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
@@ -38,9 +39,11 @@ umount -R /sys/fs/cgroup 2>/dev/null || true
 mount -t cgroup2 none /sys/fs/cgroup
 exec "$@"
 """
+# podman writes the store's path into it, and refuses a store that was moved with its checkout.
+STORE_NAME = f"store-{zlib.crc32(bytes(FOLDER)):08x}"
 STORE = (
     *("podman", "--storage-driver=vfs", "--cgroup-manager=cgroupfs"),
-    *(f"--root={FOLDER / 'store'}", f"--runroot={RUN_FOLDER}", f"--tmpdir={RUN_FOLDER / 'tmp'}"),
+    *(f"--root={FOLDER / STORE_NAME}", f"--runroot={RUN_FOLDER}", f"--tmpdir={RUN_FOLDER / 'tmp'}"),
 )
 
 LIMITS = ("--cgroups=disabled", "--ulimit=nofile=4096:4096", "--ulimit=nproc=8192:8192")
