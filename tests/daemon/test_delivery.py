@@ -340,8 +340,8 @@ JUNK = {
 def test_a_worker_that_says_what_it_may_not_is_hung_up_on(broker, junk, tmp_path):
     one = broker(f"touch {tmp_path}/ran", max_recipients=3)
     worker, other = one.session(), one.session()
-    junk(worker)
     try:
+        junk(worker)
         while True:
             worker.hear()
     except ChannelGone:

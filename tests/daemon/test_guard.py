@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from tests.support.delivering import Brokers, Worker
 
 from msmtp.daemon import guard, privileges, requests
+from msmtp.daemon.channel import ChannelGone
 from msmtp.daemon.guard import HEADER_LIMIT, Guard
 from msmtp.daemon.policy import AUTH, USER, Person, parse
 from msmtp.failures import ConfigFailure
@@ -166,8 +168,9 @@ def test_a_worker_cannot_say_who_it_is(broker: Brokers) -> None:
         (requests.WITH_AUTH, [lambda worker: worker.say(requests.USER, b"joe")] * 2),
     ):
         worker = one.session(flags=flags)
-        for step in steps:
-            step(worker)
+        with contextlib.suppress(ChannelGone):  # it may be hung up on before it has said all
+            for step in steps:
+                step(worker)
         assert worker.gone()
 
 

@@ -370,3 +370,49 @@ def test_what_is_commented_out_in_the_files_would_be_good(tmp_path):
 
 def reader_words() -> set[str]:
     return {name.decode() for name in reader.COMMANDS} | {"account"}
+
+
+# -- the other ways to be known
+
+SAY = """
+import smtplib, sys
+port, user, sender = sys.argv[1:]
+with smtplib.SMTP("127.0.0.1", int(port), local_hostname="x", timeout=30) as client:
+    if user:
+        client.login(user, "secret")
+    try:
+        client.sendmail(sender, ["you@example.org"], "Subject: x\\n\\nx\\n")
+    except smtplib.SMTPResponseException as refused:
+        print(refused.smtp_code, refused.smtp_error.decode())
+"""
+
+
+def said_by(user: str, port: int, login: str, sender: str) -> str:
+    done = subprocess.run(
+        ["/usr/bin/python3", "-c", SAY, str(port), login, sender],
+        capture_output=True,
+        text=True,
+        user=number(user),
+        group=pwd.getpwnam(user).pw_gid,
+        extra_groups=[],
+        cwd="/",
+        check=True,
+        timeout=60,
+    )
+    return done.stdout
+
+
+def test_who_connects_by_tcp_is_known_too(tmp_path):
+    (tmp_path / "policy").write_text("for user nobody\n")
+    with Msmtpd(f"--policy={tmp_path}/policy") as daemon:
+        assert said_by("nobody", daemon.port, "", f"nobody@{HOST}") == ""
+        assert "has no rule for user daemon" in said_by("daemon", daemon.port, "", f"nobody@{HOST}")
+
+
+def test_who_gives_a_password_is_that_one(tmp_path):
+    (tmp_path / "policy").write_text("for auth scanner\n from scan@b.example\nfor user nobody\n from *\n")
+    with Msmtpd("--auth=scanner,echo secret", "--auth=ann,echo secret", f"--policy={tmp_path}/policy") as daemon:
+        assert said_by("nobody", daemon.port, "scanner", "scan@b.example") == ""
+        refused = said_by("nobody", daemon.port, "scanner", "other@b.example")
+        assert "policy:1 does not let scanner (who gave the password) send as other@b.example" in refused
+        assert "no rule for ann (who gave the password)" in said_by("nobody", daemon.port, "ann", "scan@b.example")
