@@ -53,6 +53,12 @@ def test_bare_addresses_need_no_brackets(addresses: list[bytes], gap: bytes) -> 
     assert parse_addresses(gap.join(addresses)) == [_plain(address) for address in addresses]
 
 
+@given(st.lists(st.sampled_from(b"ab@., \t\r\n"), max_size=20).map(bytes))
+@settings(max_examples=1000)
+def test_a_list_of_bare_words_is_read_as_any_other_list(text: bytes) -> None:
+    assert parse_addresses(text) == parse_addresses(text + b";")  # with it, the list is not one of bare words
+
+
 def _plain(address: bytes) -> bytes:
     """RFC 5321, 4.1.2: quotes that are not needed are left out."""
     local, _, domain = address.rpartition(b"@")

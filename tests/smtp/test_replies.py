@@ -65,6 +65,12 @@ def test_a_reply_has_a_limited_number_of_lines():
         parse(b"250-1", b"250-2", b"250-3", limits=limits)
 
 
+def test_the_same_line_again_is_the_same_reply_unless_it_ends_a_longer_one():
+    one, again, longer, other, back = parse(b"250 a", b"250 a\r", b"250-b", b"250 a", b"250 c", b"250 a")
+    assert one is again
+    assert (longer, other, back) == (Reply(250, (b"b", b"a")), Reply(250, (b"c",)), Reply(250, (b"a",)))
+
+
 def test_a_parser_knows_whether_a_reply_is_unfinished():
     parser = ReplyParser()
     assert not parser.unfinished

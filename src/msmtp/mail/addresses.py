@@ -16,6 +16,7 @@ from __future__ import annotations
 ATEXT = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-/=?^_`{|}~" + bytes(range(128, 256))
 DOT_ATOM = ATEXT + b"."
 PLAIN = DOT_ATOM + b"@"
+BARE = PLAIN + b", \t\r\n"
 CONTROLS = bytes(range(32)) + b"\x7f"
 # A space or control character inside an address becomes an underscore, as in the C program.
 TO_UNDERSCORE = bytes.maketrans(CONTROLS, b"_" * len(CONTROLS))
@@ -38,6 +39,10 @@ def parse_addresses(text: bytes) -> list[bytes]:
     """
     if not text.translate(None, PLAIN):
         return [text] if text else []
+    if not text.translate(None, BARE):
+        items = [item.split() for item in text.split(b",")]
+        if all(len(words) <= 1 for words in items):  # as programs write lists: thousands of addresses, nothing else
+            return [word for words in items for word in words]
     return _AddressList(text).read()
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from msmtp.mail.header import Field
 
 ORIGINAL = (b"to", b"cc", b"bcc")
+IN_NO_ARGUMENT = CONTROLS.replace(b"\t", b"")
 RESENT = (b"resent-to", b"resent-cc", b"resent-bcc")
 
 
@@ -26,7 +27,7 @@ def argument_recipients(argument: bytes) -> list[bytes]:
     Raises UsageFailure for a line break or another control character: in the C program a line break begins a new field
     and so adds recipients nobody asked for.
     """
-    if argument.translate(None, CONTROLS.replace(b"\t", b"")) != argument:
+    if argument.translate(None, IN_NO_ARGUMENT) != argument:
         raise UsageFailure(
             f"recipient {shown(argument)}: contains a line break or another control character",
             hint="give several recipients as several arguments, or with commas between them",

@@ -35,7 +35,10 @@ from msmtp.smtp.transitions import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Iterator
+else:
+    from _collections import deque  # the same, without the module around it that a send would load for this alone
 
 _HELLOS = {"smtp": (b"EHLO", b"HELO"), "lmtp": (b"LHLO",)}
 _ALL_HELLOS = (b"EHLO", b"HELO", b"LHLO")
@@ -131,7 +134,7 @@ class ClientConnection:
         self._ahead = GREETED
         self._buffer = LineBuffer()
         self._parser = ReplyParser(limits)
-        self._queue: list[_Pending] = [_Pending(CONNECTION, None)]
+        self._queue: deque[_Pending] = deque([_Pending(CONNECTION, None)])
 
     @property
     def awaits_reply(self) -> bool:
@@ -267,7 +270,7 @@ class ClientConnection:
                 server=reply.printable(),
             )
         if not entry.recipients:
-            self._queue.pop(0)
+            self._queue.popleft()
             self._move(entry, reply, state)
         return ReplyReceived(entry.command, reply, recipient)
 

@@ -104,14 +104,20 @@ def from_base64(text: bytes) -> bytes:
 
 
 class ReplyParser:
-    """Lines in, replies out.  ``limits.reply_lines`` bounds the lines of one reply."""
+    """Lines in, replies out.  ``limits.reply_lines`` bounds the lines of one reply.
 
-    __slots__ = ("_code", "_limits", "_texts")
+    A reply of one line that says the same as the one before it is the same object: to thousands of RCPT a server gives
+    one answer thousands of times.
+    """
+
+    __slots__ = ("_code", "_limits", "_reply", "_said", "_texts")
 
     def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
         self._limits = limits
         self._code = b""
         self._texts: list[bytes] = []
+        self._said = b""  # the line that was a whole reply
+        self._reply: Reply | None = None
 
     @property
     def unfinished(self) -> bool:
@@ -121,6 +127,8 @@ class ReplyParser:
     def feed(self, line: bytes) -> Reply | None:
         """Take one line without its LF; give the reply that it completes, if it does.  Raises ProtocolFailure."""
         line = line.removesuffix(b"\r")
+        if line == self._said and not self._texts and self._reply is not None:
+            return self._reply
         code, mark = line[:3], line[3:4]
         if len(code) != 3 or not code.isdigit() or code[0] not in _SEVERITIES or mark not in b"- ":  # noqa: PLR2004
             raise invalid_reply(line)
@@ -129,7 +137,10 @@ class ReplyParser:
         self._texts.append(line[4:])
         if mark != b"-":
             texts, self._texts = tuple(self._texts), []
-            return Reply(int(code), texts)
+            reply = Reply(int(code), texts)
+            if len(texts) == 1:
+                self._said, self._reply = line, reply
+            return reply
         if len(self._texts) >= self._limits.reply_lines:
             raise invalid_reply(line, f"more than {self._limits.reply_lines} lines")
         self._code = code
