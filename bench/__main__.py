@@ -1,4 +1,4 @@
-"""Measure msmtp and msmtpd beside other programs: ``python -m bench [send|daemon]``, from the project's folder.
+"""Measure msmtp and msmtpd beside other programs: ``python -m bench [PART ...]``, from the project's folder.
 
 See docs/speed.md.
 """
@@ -10,12 +10,18 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import daemon, send
+from bench import daemon, large, link, send, texts
 from bench.programs import Installed
 from bench.table import head
 
 TOLERANCE = 0.1
-PARTS = {"send": send.figures, "daemon": daemon.figures}
+PARTS = {
+    "send": send.figures,
+    "texts": texts.figures,
+    "large": large.figures,
+    "link": link.figures,
+    "daemon": daemon.figures,
+}
 
 
 def main() -> int:

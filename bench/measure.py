@@ -22,12 +22,22 @@ PIPE = 1 << 16
 
 
 class Program:
-    """What to run: its ``name`` in tables, the words of its ``command``, what it needs in its ``environment``."""
+    """What to run: its ``name`` in tables, the words of its ``command``, what it needs in its ``environment``.
 
-    def __init__(self, name: str, command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> None:
+    ``code``: the exit code of a run that did what it should; if it is not 0, what it says about that is not shown.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str | Path],
+        environment: Mapping[str, str] | None = None,
+        code: int = 0,
+    ) -> None:
         self.name = name
         self.command = [str(word) for word in command]
         self.environment = dict(environment or {})
+        self.code = code
 
 
 class Runs:
@@ -39,16 +49,22 @@ class Runs:
         self.peak = [run[2] for run in runs]
 
 
-def measure(programs: Sequence[Program], mail: Path, rounds: int, *, piped: bool = True) -> dict[str, Runs]:
+def measure(
+    programs: Sequence[Program], mail: Path, rounds: int, *, piped: bool = True, enter: Sequence[str] = ()
+) -> dict[str, Runs]:
     """Run the programs with a mail on standard input, through a pipe or as a file; their runs by their names.
+
+    ``enter``: words that have a command run in another namespace; what they cost is not measured.
 
     Raises RuntimeError if a run fails: a program that does not do its work is not measured.
     """
     import subprocess
 
-    plan = [[program.name, program.command, {**os.environ, **program.environment}] for program in programs]
+    plan = [
+        [program.name, program.command, {**os.environ, **program.environment}, program.code] for program in programs
+    ]
     done = subprocess.run(
-        [sys.executable, "-I", "-S", __file__],
+        [*enter, sys.executable, "-I", "-S", __file__],
         input=marshal.dumps([plan, str(mail), rounds, piped]),
         stdout=subprocess.PIPE,
         check=False,
@@ -58,7 +74,9 @@ def measure(programs: Sequence[Program], mail: Path, rounds: int, *, piped: bool
     return {name: Runs(runs) for name, runs in marshal.loads(done.stdout).items()}  # noqa: S302 - our own words
 
 
-def run(command: list[str], environment: dict[str, str], mail: str, *, piped: bool) -> tuple[float, float, int]:
+def run(
+    command: list[str], environment: dict[str, str], code: int, mail: str, *, piped: bool
+) -> tuple[float, float, int]:
     """One run: wall seconds, seconds of processor time, KiB of memory at its peak."""
     feeder = 0
     if piped:
@@ -66,6 +84,8 @@ def run(command: list[str], environment: dict[str, str], mail: str, *, piped: bo
     else:
         source = os.open(mail, os.O_RDONLY)
     actions = [(os.POSIX_SPAWN_DUP2, source, 0), (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
+    if code:
+        actions.append((os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0))
     start = time.perf_counter()
     pid = os.posix_spawn(command[0], command, environment, file_actions=actions)
     _, status, used = os.wait4(pid, 0)
@@ -73,7 +93,7 @@ def run(command: list[str], environment: dict[str, str], mail: str, *, piped: bo
     os.close(source)
     if feeder:
         os.waitpid(feeder, 0)
-    if status:
+    if os.waitstatus_to_exitcode(status) != code:
         sys.exit(f"{' '.join(command)}: exit code {os.waitstatus_to_exitcode(status)}")
     return wall, used.ru_utime + used.ru_stime, used.ru_maxrss
 
@@ -99,10 +119,10 @@ def feed(mail: str) -> tuple[int, int]:
 def main() -> None:
     """Do what is asked on standard input; one round before those that count."""
     plan, mail, rounds, piped = marshal.load(sys.stdin.buffer)  # noqa: S302 - our own words
-    runs: dict[str, list[tuple[float, float, int]]] = {name: [] for name, _, _ in plan}
+    runs: dict[str, list[tuple[float, float, int]]] = {name: [] for name, *_ in plan}
     for number in range(rounds + 1):
-        for name, command, environment in plan:
-            result = run(command, environment, mail, piped=piped)
+        for name, command, environment, code in plan:
+            result = run(command, environment, code, mail, piped=piped)
             if number:
                 runs[name].append(result)
     marshal.dump(runs, sys.stdout.buffer)

@@ -28,6 +28,8 @@ class Way:
     ``authentication``: what msmtp's configuration says about it, and whatever else; curl gets user and password.
     """
 
+    host = "127.0.0.1"
+
     def __init__(self, kind: str, port: int, authority: Path | None = None, authentication: str = EXACTLY) -> None:
         self.kind = kind
         self.port = port
@@ -36,7 +38,7 @@ class Way:
 
     def configuration(self) -> str:
         """The account for msmtp, the same for the C program and for ours."""
-        lines = ["account default", "host 127.0.0.1", f"port {self.port}", f"from {SENDER}"]
+        lines = ["account default", f"host {self.host}", f"port {self.port}", f"from {SENDER}"]
         if self.kind != "plain":
             lines += [
                 "tls on",
@@ -49,7 +51,7 @@ class Way:
 
     def curl(self) -> list[str]:
         """The same for curl."""
-        words = [f"{'smtps' if self.kind == 'tls' else 'smtp'}://127.0.0.1:{self.port}"]
+        words = [f"{'smtps' if self.kind == 'tls' else 'smtp'}://{self.host}:{self.port}"]
         if self.kind != "plain":
             words += ["--ssl-reqd", "--cacert", str(self.authority), "--user", f"{USER}:{PASSWORD}"]
             words += ["--login-options", "AUTH=PLAIN"]

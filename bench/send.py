@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 WALL_TO_C, WALL_TO_CURL, CPU_TO_C = 0.35, 3.0, 2.5
 LARGE_TO_C, LARGE_TO_CURL, LARGE_MEMORY = 0.12, 1.0, 1.0
-TEXTS_TO_C = 3.0
 FLIGHTS = {"plain": 4, "starttls": 6, "tls": 5}
 
 AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
@@ -164,17 +163,6 @@ def trust(installed: Installed, rounds: int) -> tuple[str, list[Figure]]:
     ]
 
 
-def texts(installed: Installed, rounds: int) -> Iterator[tuple[str, list[Figure]]]:
-    """What sends nothing."""
-    folder = installed.folder
-    empty = mail(folder, 1)
-    ours, c, _ = installed.senders(Way("plain", 25))
-    for name, words in (("--version", ["--version"]), ("--pretend", ["--pretend", *ours.command[1:]])):
-        programs = [Program(one.name, [one.command[0], *words], one.environment) for one in (ours, c)]
-        runs = measure(programs, empty, rounds)
-        yield name, [ratio("time, to the C program's", runs[OURS].wall, runs[C].wall, TEXTS_TO_C)]
-
-
 def flights(installed: Installed) -> Iterator[tuple[str, list[Figure]]]:
     """How often each program waits for an answer; what sets TLS up is not counted."""
     for kind, name in NAMES.items():
@@ -214,6 +202,5 @@ def figures(installed: Installed, rounds: int) -> Iterator[tuple[str, list[Figur
     yield from small_mails(installed, rounds)
     yield usual_mail(installed, rounds)
     yield from large_mails(installed, max(3, rounds // 5))
-    yield from texts(installed, rounds)
     yield starts(installed, rounds)
     yield trust(installed, rounds)

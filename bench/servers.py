@@ -13,7 +13,7 @@ from tests.support.processes import Daemon, free_port, listens
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from tests.support.certificates import Certificate
 
@@ -35,10 +35,10 @@ def smtp_sink(folder: Path) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def sink(way: str, certificate: Certificate) -> Iterator[int]:
-    """bench/sink.py; ``way``: plain, starttls or tls; its port."""
+def sink(way: str, certificate: Certificate, host: str = "127.0.0.1", enter: Sequence[str] = ()) -> Iterator[int]:
+    """bench/sink.py; ``way``: plain, starttls or tls; its port.  ``enter``: words that run it in another namespace."""
     offers = [*OFFERS, "AUTH PLAIN LOGIN"]
-    command = [sys.executable, "-I", SINK, way, certificate.chain, certificate.key, *offers]
+    command = [*enter, sys.executable, "-I", SINK, host, way, certificate.chain, certificate.key, *offers]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         try:

@@ -55,18 +55,25 @@ class Session:
         self.socket = self.tls.wrap_socket(self.socket, server_side=True)
         self.way = "tls"
 
-    def answers(self) -> bytes:
-        """What to say to all the lines that have come; one write, as a server that knows PIPELINING does it."""
-        said = b""
-        while b"\n" in self.input:
-            line, _, self.input = self.input.partition(b"\n")
+    def answers(self) -> bytearray:
+        """What to say to all the lines that have come; one write, as a server that knows PIPELINING does it.
+
+        There may be thousands of lines, so what is left of them is not copied for each.
+        """
+        said = bytearray()
+        begin = 0
+        while (end := self.input.find(b"\n", begin)) >= 0:
+            line = self.input[begin:end]
+            begin = end + 1
             verb = line[:4].upper()
             if verb == b"DATA":
                 self.socket.sendall(said + b"354 go on\r\n")
-                self.skip_to_end()
-                said = b"250 2.0.0 taken\r\n"
+                self.skip_to_end(begin)
+                begin = 0
+                said = bytearray(b"250 2.0.0 taken\r\n")
             elif verb == b"BDAT":
-                self.skip(int(line.split()[1]))
+                self.skip(begin, int(line.split()[1]))
+                begin = 0
                 said += b"250 2.0.0 taken\r\n"
             elif verb == b"EHLO":
                 said += self.hello()
@@ -81,6 +88,7 @@ class Session:
                 said += b"220 2.0.0 go ahead\r\n"
             else:
                 said += ANSWERS.get(verb, b"502 5.5.1 what?\r\n")
+        self.input = self.input[begin:]
         return said
 
     def hello(self) -> bytes:
@@ -88,9 +96,9 @@ class Session:
         lines = (b"sink", *self.offers, *([b"STARTTLS"] if self.way == "starttls" else []))
         return b"".join([b"250-" + line + b"\r\n" for line in lines[:-1]]) + b"250 " + lines[-1] + b"\r\n"
 
-    def skip_to_end(self) -> None:
-        """Read the mail up to its final dot; only the last octets are looked at."""
-        tail = b"\r\n" + self.input
+    def skip_to_end(self, begin: int) -> None:
+        """Read the mail, there from ``begin`` on, up to its final dot; only the last octets are looked at."""
+        tail = b"\r\n" + self.input[begin:]
         while END not in tail:
             data = self.socket.recv(BLOCK)
             if not data:
@@ -98,8 +106,9 @@ class Session:
             tail = tail[-len(END) :] + data
         self.input = tail.partition(END)[2]
 
-    def skip(self, size: int) -> None:
-        """Read a chunk."""
+    def skip(self, begin: int, size: int) -> None:
+        """Read a chunk, whose first octets are there from ``begin`` on."""
+        self.input = self.input[begin:]
         while len(self.input) < size:
             data = self.socket.recv(BLOCK)
             if not data:
@@ -109,11 +118,11 @@ class Session:
 
 
 def main() -> None:
-    """Serve: sink.py WAY CHAIN KEY [KEYWORD ...]; prints the port it listens on."""
-    way, chain, key, *offers = sys.argv[1:]
+    """Serve: sink.py HOST WAY CHAIN KEY [KEYWORD ...]; prints the port it listens on."""
+    host, way, chain, key, *offers = sys.argv[1:]
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(chain, key)
-    listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+    listener = socket.create_server((host, 0), backlog=64)
     print(listener.getsockname()[1], flush=True)
     while True:
         connection, _ = listener.accept()
