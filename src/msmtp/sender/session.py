@@ -83,7 +83,10 @@ class Session:
 
     def say(self, *commands: Command) -> list[ReplyReceived]:
         """Send commands in one write and return their replies."""
-        self.write(b"".join([self.connection.send(command) for command in commands]))
+        octets = bytearray()  # of thousands of recipients, no line is kept for itself
+        for command in commands:
+            octets += self.connection.send(command)
+        self.write(bytes(octets))
         return self.read_all()
 
     def ask(self, command: Command) -> Reply:
