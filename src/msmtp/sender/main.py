@@ -158,6 +158,7 @@ def run() -> NoReturn:
     """The console script."""
     try:
         speak_utf8()
+        del sys.orig_argv[1:]  # Python's own copy of all arguments, which may be ten thousand recipients
         hold_standard_descriptors()
         if sys.stdout is not None:
             sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # whatever stands in a file
