@@ -727,7 +727,10 @@ PROCESS = """
     if not child:
         kept = (theirs, verifiers) + ((prepared.ruleset,) if prepared.ruleset >= 0 else ())
         descriptors.keep_only(kept)
-        auth.run((theirs,), settings, Journal(), page, verifiers=verifiers, throttle=memory, prepared=prepared)
+        try:
+            auth.run((theirs,), settings, Journal(), page, verifiers=verifiers, throttle=memory, prepared=prepared)
+        finally:
+            os._exit(0)
     os.close(theirs)
     control = Channel(ours)
 

@@ -361,7 +361,10 @@ page = Page()
 child = os.fork()
 if not child:
     os.close(ours)
-    names.run([theirs], settings, Journal(), page, prepared=prepared)
+    try:
+        names.run([theirs], settings, Journal(), page, prepared=prepared)
+    finally:
+        os._exit(0)
 os.close(theirs)
 control = Channel(ours)
 delivery, its = channel.pair()

@@ -27,7 +27,6 @@ from time import monotonic_ns
 from msmtp import sandbox
 from msmtp.daemon import events, peers
 from msmtp.daemon.channel import Channel, ChannelGone, ChannelShort
-from msmtp.daemon.journal import complain_of
 from msmtp.daemon.loop import Loop
 from msmtp.daemon.requests import (
     AUTH_ACCEPTED,
@@ -44,14 +43,14 @@ from msmtp.daemon.requests import (
     USER,
 )
 from msmtp.daemon.throttle import NANOSECONDS
-from msmtp.failures import ChannelFailure, Failure
+from msmtp.failures import ChannelFailure
 from msmtp.sasl.server import ACCEPTED, ITERATIONS, MALFORMED, MECHANISMS, REFUSED, create
 from msmtp.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from typing import Final, NoReturn
+    from typing import Final
 
     from msmtp.config.daemon_settings import Network, Settings
     from msmtp.daemon.channel import Message
@@ -415,38 +414,26 @@ def run(  # noqa: PLR0913 - what it works with, by name
     verifiers: int,
     throttle: Throttle,
     prepared: sandbox.Prepared | None = None,
-) -> NoReturn:
+) -> None:
     """Be the auth broker, in the child that was forked for it; ``controls``: channels to those it serves.
 
-    ``verifiers``: descriptor of what ``passwords.verifiers`` made.  The caller has closed what is not the broker's, and
-    set its title.
+    ``verifiers``: descriptor of what ``passwords.verifiers`` made.  The caller has closed what is not the broker's, set
+    its title, and ends the process when this returns.  Raises SandboxFailure.
     """
     from msmtp.daemon import passwords
 
-    status = 70
-    try:
-        os.chdir("/")
-        loop = Loop()
-        known, secret = passwords.read(verifiers)
-        os.close(verifiers)
-        page.begin("auth")
-        broker = AuthBroker(
-            loop, known, throttle, journal, page, secret, proxies=settings.proxy_protocol, ended=loop.stop
-        )
-        warm()
-        loop.on_signals({signal.SIGTERM: broker.drain})
-        for number in (signal.SIGHUP, signal.SIGINT):
-            signal.signal(number, signal.SIG_IGN)
-        applied = (prepared or prepare(settings)).enter(settings.sandbox)
-        (events.confined if applied.complete else events.unconfined)(journal, applied.line())
-        for control in controls:
-            broker.control(control)
-        loop.run()
-        status = 0
-    except Failure as failure:
-        complain_of(failure, journal)
-        status = failure.code
-    except BaseException as error:  # noqa: BLE001 - nothing returns into the keeper's loop
-        events.unexpected(journal, "auth", error)
-    finally:
-        os._exit(status)  # noqa: SLF001 - public, whatever its name says
+    os.chdir("/")
+    loop = Loop()
+    known, secret = passwords.read(verifiers)
+    os.close(verifiers)
+    page.begin("auth")
+    broker = AuthBroker(loop, known, throttle, journal, page, secret, proxies=settings.proxy_protocol, ended=loop.stop)
+    warm()
+    loop.on_signals({signal.SIGTERM: broker.drain})
+    for number in (signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    applied = (prepared or prepare(settings)).enter(settings.sandbox)
+    (events.confined if applied.complete else events.unconfined)(journal, applied.line())
+    for control in controls:
+        broker.control(control)
+    loop.run()

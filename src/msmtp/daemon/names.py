@@ -19,10 +19,9 @@ from time import monotonic
 from msmtp import sandbox
 from msmtp.daemon import events, peers
 from msmtp.daemon.channel import Channel, ChannelGone, ChannelShort
-from msmtp.daemon.journal import complain_of
 from msmtp.daemon.loop import Loop
 from msmtp.daemon.requests import CONTROL, LOOKUP, NAME, PEER_NAME, PING, PONG, TO_DELIVERY
-from msmtp.failures import ChannelFailure, Failure
+from msmtp.failures import ChannelFailure
 from msmtp.system import os
 
 TYPE_CHECKING = False
@@ -268,30 +267,21 @@ def run(
     page: Page,
     *,
     prepared: sandbox.Prepared | None = None,
-) -> NoReturn:
+) -> None:
     """Be the process that finds names, in the child that was forked for it; ``controls``: channels to those it serves.
 
-    The caller has closed what is not its own, and set its title.
+    The caller has closed what is not its own, set its title, and ends the process when this returns.  Raises
+    SandboxFailure.
     """
-    status = 70
-    try:
-        os.chdir("/")
-        loop = Loop()
-        broker = NameBroker(loop, journal, page, ended=loop.stop)
-        warm()
-        loop.on_signals({signal.SIGTERM: broker.drain})
-        for number in (signal.SIGHUP, signal.SIGINT):
-            signal.signal(number, signal.SIG_IGN)
-        applied = (prepared or prepare(settings)).enter(settings.sandbox)
-        (events.confined if applied.complete else events.unconfined)(journal, applied.line())
-        for control in controls:
-            broker.control(control)
-        loop.run()
-        status = 0
-    except Failure as failure:
-        complain_of(failure, journal)
-        status = failure.code
-    except BaseException as error:  # noqa: BLE001 - nothing returns into the keeper's loop
-        events.unexpected(journal, "names", error)
-    finally:
-        os._exit(status)  # noqa: SLF001 - public, whatever its name says
+    os.chdir("/")
+    loop = Loop()
+    broker = NameBroker(loop, journal, page, ended=loop.stop)
+    warm()
+    loop.on_signals({signal.SIGTERM: broker.drain})
+    for number in (signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    applied = (prepared or prepare(settings)).enter(settings.sandbox)
+    (events.confined if applied.complete else events.unconfined)(journal, applied.line())
+    for control in controls:
+        broker.control(control)
+    loop.run()
