@@ -472,3 +472,22 @@ def test_start_stop_daemon(folder, recorder):
         assert subprocess.run(stop, check=False, timeout=30).returncode == 0
         wait_for(lambda: not is_there(pid), words="its end")
     assert not pidfile.exists()
+
+
+@pytest.mark.parametrize("command", [[], ["--command=/bin/true"]], ids=["warm", "a command"])
+def test_a_daemon_whose_delivery_cannot_work_does_not_start(folder, command):
+    """It is not ready before every process has said that it is: one that ends at once must not be started for ever."""
+    words = [str(launcher(folder)), "--port=0", "--spool=/nonexistent", "--status-socket=off", *command]
+    words += ["--user=nobody"] if os.geteuid() == 0 else []
+    for _ in range(3):
+        done = subprocess.run(words, capture_output=True, text=True, timeout=30, check=False)
+        assert done.returncode == 78
+        assert done.stderr.startswith("msmtpd: cannot use /nonexistent for large mails: No such file or directory\n")
+
+
+def test_a_status_that_nobody_tells_is_temporary(folder):
+    done = subprocess.run(
+        [str(launcher(folder)), f"--status={folder}/none"], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 75
+    assert "is it running" in done.stderr

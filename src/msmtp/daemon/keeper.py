@@ -19,7 +19,7 @@ from __future__ import annotations
 import signal
 import time
 
-from msmtp.daemon import events, privileges, service, throttle, titles
+from msmtp.daemon import events, privileges, roles, service, throttle, titles
 from msmtp.daemon.channel import Channel, pair
 from msmtp.daemon.journal import complain, complain_of
 from msmtp.daemon.loop import Loop
@@ -94,10 +94,8 @@ class Generation:
 
     @property
     def brokers(self) -> list[str]:
-        """What runs beside the supervisor; in this order they are started."""
-        settings = self.settings
-        wanted = {"auth": settings.auth, "delivery": True, "tls": settings.tls_cert, "names": settings.peer_names}
-        return [which for which, yes in wanted.items() if yes]
+        """What runs beside the supervisor."""
+        return roles.wanted(self.settings)
 
     def is_apart(self, which: str) -> bool:
         """Whether it is a service of its own, whose end is not ours: here is but the way to it."""
@@ -205,9 +203,7 @@ class Keeper:
         try:
             os.close(ours)
             self.loop.close()
-            from msmtp.daemon.roles import PROCESSES
-
-            PROCESSES[which](self, generation, theirs)
+            roles.PROCESSES[which](self, generation, theirs)
             status = 0
         except Failure as failure:
             complain_of(failure, self.journal)

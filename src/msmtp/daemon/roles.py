@@ -148,6 +148,12 @@ PROCESSES: dict[str, Callable[[Keeper, Generation, int], None]] = {
 }
 
 
+def wanted(settings: Settings) -> list[str]:
+    """What runs beside the supervisor; in this order they are started."""
+    asked_for = {"auth": settings.auth, "delivery": True, "tls": settings.tls_cert, "names": settings.peer_names}
+    return [which for which, yes in asked_for.items() if yes]
+
+
 def prepared(settings: Settings) -> list[sandbox.Prepared]:
     """Every role that will be entered, to see whether this system has all that they need."""
     from msmtp.daemon import worker

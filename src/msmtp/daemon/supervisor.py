@@ -26,7 +26,7 @@ from functools import partial
 from time import monotonic
 
 from msmtp import sandbox
-from msmtp.daemon import events, nursery, peers, privileges, titles, worker
+from msmtp.daemon import events, nursery, peers, privileges, roles, titles, worker
 from msmtp.daemon.channel import Channel, ChannelGone, ChannelShort, pair
 from msmtp.daemon.loop import Loop
 from msmtp.daemon.requests import (
@@ -270,8 +270,10 @@ class Supervisor:
         self.lose_broker(which)
         channel = Channel(descriptor)
         channel.set_blocking(False)
-        self.brokers[which] = Broker(which, channel)
+        broker = self.brokers[which] = Broker(which, channel)
         self.loop.watch(channel.fileno(), lambda _events: self.on_broker(which))
+        broker.asked = 1
+        self.say(broker, PING, broker.asked)
         self.look_around()
 
     def lose_broker(self, which: str) -> None:
@@ -296,10 +298,15 @@ class Supervisor:
         self.accept_if(self.complete or monotonic() - self.broker_since > BROKER_PATIENCE)
         if not self.complete and not self.accepting:
             self.loop.after(BROKER_PATIENCE + 0.01, self.look_around)
-        if self.accepting and not self.ready and not self.awaits_first():
+        if self.accepting and not self.ready and self.are_up() and not self.awaits_first():
             self.ready = True
             self.page.set("alive", int(monotonic() * 1000))
             self.keeper.send(READY)
+
+    def are_up(self) -> bool:
+        """Whether every broker has answered once: one that its settings do not let work ends before it does."""
+        wanted = [which for which in roles.wanted(self.settings) if which != "delivery" or not self.settings.deliver_by]
+        return all(which in self.brokers and self.brokers[which].answered for which in wanted)
 
     def awaits_first(self) -> bool:
         """Whether the first workers are still to come."""
@@ -328,6 +335,8 @@ class Supervisor:
             return
         broker.answered = message.number("count")
         broker.last = monotonic()
+        if not self.ready:
+            self.look_around()
 
     def ping(self) -> None:
         """Ask every broker whether it is alive; tell the page if all were, and the keeper of one that is not."""

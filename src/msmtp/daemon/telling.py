@@ -9,7 +9,7 @@ import time
 from msmtp.daemon.start import status_path
 from msmtp.daemon.status import COUNTERS
 from msmtp.exits import EX_OK
-from msmtp.failures import Failure, UnsupportedFailure, shown
+from msmtp.failures import ConnectFailure, UnsupportedFailure, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def ask(path: str) -> dict[str, list[str]]:
     except OSError as error:
         reason = error.strerror or str(error)
         hint = "is it running, with this socket, and may you ask it? see --status-socket in msmtpd(8)"
-        raise Failure(f"cannot ask msmtpd at {path}: {reason}", hint=hint) from None
+        raise ConnectFailure(f"cannot ask msmtpd at {path}: {reason}", hint=hint) from None
     finally:
         connection.close()
     lines: dict[str, list[str]] = {}
