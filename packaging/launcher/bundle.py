@@ -24,7 +24,7 @@ from types import CodeType, ModuleType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable, Iterator
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -43,6 +43,21 @@ GROUPS = {
 }
 """Group: the modules that its runs import, beside those that they import in turn when they are imported."""
 
+LATE = (
+    "msmtp.failures",
+    "msmtp.mail.address_list",
+    "msmtp.net._digest",
+    "msmtp.net.certificate",
+    "msmtp.net.verdict",
+    "msmtp.sender.refusals",
+    "msmtp.sender.trace",
+)
+"""Modules of which a send needs nothing when all goes well: their code waits in memory until something is asked for.
+
+In memory, since the sandbox lets no file be opened by then.  So a module that imports one from a file of Python's own
+is none of them, whatever stands here.
+"""
+
 PIECE = 48 * 1024
 """Octets of code after which a piece ends."""
 
@@ -51,11 +66,40 @@ DOCUMENTATION = 2
 
 
 class Reduce(ast.NodeTransformer):
-    """Takes out of a module what a run does not read: annotations, and the import of what made them texts."""
+    """Takes out of a module what a run does not read: annotations, what is there for their sake, what made them texts.
+
+    What it imports from a module of LATE it then finds there each time, so that the import alone asks for nothing:
+    ``from msmtp.failures import Failure`` becomes ``from msmtp import failures``, and ``Failure`` that of ``failures``.
+    """
+
+    def __init__(self, tree: ast.Module, late: Container[str | None]) -> None:
+        taken = set(bound(tree))
+        self.late: dict[str, str] = {}
+        for node in tree.body:
+            if isinstance(node, ast.ImportFrom) and node.module in late:
+                names = {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+                self.late |= names if taken.isdisjoint(names) else {}
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.ImportFrom | None:
         """``from __future__ import annotations`` is said to the compiler instead."""
-        return None if node.module == "__future__" else node
+        if node.module == "__future__":
+            return None
+        if not {alias.asname or alias.name for alias in node.names} <= self.late.keys():
+            return node
+        package, _, name = (node.module or "").rpartition(".")
+        return ast.copy_location(ast.ImportFrom(package, [ast.alias(name, node.module)], 0), node)
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        """A name; that of a whole module is one that no source can use, since it has dots."""
+        if node.id not in self.late:
+            return node
+        module, _, name = self.late[node.id].rpartition(".")
+        return ast.copy_location(ast.Attribute(ast.Name(module, ast.Load()), name, ast.Load()), node)
+
+    def visit_If(self, node: ast.If) -> ast.If | list[ast.stmt]:
+        """What only type checkers read."""
+        self.generic_visit(node)
+        return node.orelse if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING" else node
 
     def visit_arg(self, node: ast.arg) -> ast.arg:
         """A parameter."""
@@ -75,10 +119,26 @@ class Reduce(ast.NodeTransformer):
         return ast.copy_location(reduced, node)
 
 
-def reduced(path: str, place: str) -> CodeType:
-    """The code of a module whose file will be at ``place``."""
+def bound(tree: ast.Module) -> Iterator[str]:
+    """The names that a module binds, wherever in it, otherwise than by an import."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            yield node.id
+        elif isinstance(node, ast.arg):
+            yield node.arg
+        elif isinstance(node, (ast.ExceptHandler, ast.FunctionDef, ast.ClassDef)):
+            yield node.name or ""
+
+
+def reduced(path: str, late: Container[str | None] = ()) -> ast.Module:
+    """What a run needs of a module."""
     with open(path, "rb") as file:
-        tree = ast.fix_missing_locations(Reduce().visit(ast.parse(file.read())))
+        tree = ast.parse(file.read())
+    return ast.fix_missing_locations(Reduce(tree, late).visit(tree))
+
+
+def code_of(tree: ast.Module, place: str) -> CodeType:
+    """The code of a module whose file will be at ``place``."""
     flags = __future__.annotations.compiler_flag
     return compile(tree, place, "exec", flags, dont_inherit=True, optimize=DOCUMENTATION)
 
@@ -101,18 +161,31 @@ def imported(names: Iterable[str]) -> list[str]:
     return [name for name in order if name.partition(".")[0] == "msmtp"]
 
 
+def can_wait(name: str) -> bool:
+    """Whether a module, and what it imports, was imported without a file of Python's own; to be asked afterwards."""
+    for node in ast.walk(reduced(sys.modules[name].__file__)):
+        if isinstance(node, ast.Import):
+            needed = [alias.name for alias in node.names]
+        else:
+            needed = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        for module in filter(sys.modules.get, needed):
+            if module.partition(".")[0] not in {"msmtp", *sys.builtin_module_names}:
+                return False
+    return True
+
+
 def is_library(module: ModuleType) -> bool:
     """Whether a module is a shared library."""
     return isinstance(getattr(module, "__loader__", None), ExtensionFileLoader)
 
 
-def index(modules: dict[str, tuple[str, str]]) -> bytes:
+def index(modules: dict[str, tuple[str, str]], late: Container[str]) -> bytes:
     """What the linker has to know of modules; each name with the module's path now and later."""
     entries = []
     for name, (path, place) in modules.items():
         found = os.stat(path)
         is_package = path.endswith("/__init__.py")
-        entries.append((name, is_package, place, int(found.st_mtime), found.st_size))
+        entries.append((name, is_package, place, int(found.st_mtime), found.st_size, name in late))
     return dumps(tuple(entries))
 
 
@@ -146,12 +219,16 @@ def main(folder: str, place: str = "") -> None:
     os.makedirs(f"{folder}/{CACHE}", exist_ok=True)
     groups = {group: imported(roots) for group, roots in GROUPS.items()}
     places = {name: module.__file__ for name, module in sys.modules.items() if is_library(module)}
+    late = frozenset(filter(can_wait, LATE))
     for group, names in reversed(groups.items()):
         file = f"{CACHE}/{group}.{sys.implementation.cache_tag}.bundle"
         paths = [sys.modules[name].__file__ for name in names]
         modules = {name: (path, path.replace(folder, place, 1)) for name, path in zip(names, paths, strict=True)}
-        start = [dumps((reduced(f"{HERE}/linker.py", "linker.py"), places))] if group == "start" else []
-        write(f"{folder}/{file}", [*start, index(modules), *pieces([reduced(*both) for both in modules.values()])])
+        codes = {name: code_of(reduced(path, late), later) for name, (path, later) in modules.items()}
+        waiting = [dumps(codes.pop(name)) for name in names if name in late]
+        linker = code_of(reduced(f"{HERE}/linker.py"), "linker.py")
+        start = [dumps((linker, places))] if group == "start" else []
+        write(f"{folder}/{file}", [*start, index(modules, late), *pieces([*codes.values()]), *waiting])
         places |= dict.fromkeys(names, f"{place}/{file}")
 
 

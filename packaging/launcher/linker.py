@@ -8,9 +8,12 @@ The group "start" is made when msmtp starts; any other group, when the first of 
 is not what it was when the bundle was made, the group is left alone and Python imports its modules as it always does.
 Modules of Python's that are shared libraries are loaded from where they were, without a search.
 
+A module that is *late* is there, and empty, until something of it is asked for; only then is its code run, out of
+memory, since no file may be opened by then.
+
 A bundle is Python's magic number and then parts, each behind its length: in "start" this code, and where the modules
-are that are not in it; then the index of the modules, and their code in pieces of some 50 KiB, so that the same memory
-serves to read all of them.
+are that are not in it; then the index of the modules, their code in pieces of some 50 KiB, so that the same memory
+serves to read all of them, and that of each late module.
 
 The launcher runs this with ``file``, the bundle, open behind that, and ``PLACES``: name of a module to its bundle or
 its shared library.
@@ -34,6 +37,9 @@ if TYPE_CHECKING:
     file: FileIO
 
 Module = type(sys)
+
+WAITING: dict[str, bytes] = {}
+"""The code of each late module."""
 
 GARBAGE = 50_000
 """How many objects may be new before it is looked for cycles among them; one mail never makes so many."""
@@ -59,6 +65,18 @@ class Linker:
         """Its code has run already."""
 
 
+class Late(Module):
+    """A late module."""
+
+    def __getattr__(self, name: str) -> object:
+        """Become what it should be; if that is interrupted, the next one to ask begins again."""
+        if name.startswith("__"):  # Python asks any module for such
+            raise AttributeError(name)
+        exec(loads(WAITING[self.__name__]), self.__dict__)  # noqa: S102, S302 - as below
+        self.__class__ = Module  # type: ignore[assignment]
+        return getattr(self, name)
+
+
 def link_later(bundle: str) -> bool:
     """Make the group in a bundle, if it is as it should be."""
     try:
@@ -73,43 +91,52 @@ def link(file: FileIO) -> bool:
     codes: list[object] = []
     try:
         with file:
-            index = part(file)
-            while len(codes) < len(index):
-                codes += part(file)
+            index = loads(part(file))  # noqa: S302 - as Python reads a .pyc
+            late = [name for name, *_, is_late in index if is_late]
+            while len(codes) < len(index) - len(late):
+                codes += loads(part(file))  # noqa: S302 - as above
+            waiting = [part(file) for _ in late]
             if not all(map(unchanged, index)):
                 return False
     except (OSError, EOFError, ValueError, TypeError):
         return False
+    WAITING.update(zip(late, waiting, strict=True))
     for entry in index:
         make(*entry)
-    for (name, *_), code in zip(index, codes, strict=True):
-        run(name, code)
+    for name in late:
+        show(name)
+    for name, code in zip([name for name, *_, is_late in index if not is_late], codes, strict=True):
+        exec(code, sys.modules[name].__dict__)  # noqa: S102 - what an import does
+        show(name)
     return True
 
 
-def part(file: FileIO) -> tuple:
-    """The next part of a bundle."""
-    return loads(file.read(int.from_bytes(file.read(4), "big")))  # noqa: S302 - as Python reads a .pyc
+def part(file: FileIO) -> bytes:
+    """The next part of a bundle.  EOFError: it is not all there."""
+    size = int.from_bytes(file.read(4), "big")
+    octets = file.read(size)
+    if not size or len(octets) < size:
+        raise EOFError
+    return octets
 
 
-def unchanged(entry: tuple[str, bool, str, int, int]) -> bool:
+def unchanged(entry: tuple[str, bool, str, int, int, bool]) -> bool:
     """Whether a module's source is what it was; as with a .pyc, by its size and the second it was written in."""
-    _, _, path, second, size = entry
+    _, _, path, second, size, _ = entry
     found = stat(path)
     return found.st_size == size and int(found.st_mtime) == second
 
 
-def make(name: str, is_package: bool, path: str, _second: int, _size: int) -> None:
+def make(name: str, is_package: bool, path: str, _second: int, _size: int, is_late: bool) -> None:
     """An empty module, so that those it imports find the package they are in."""
-    module = sys.modules[name] = Module(name)
+    module = sys.modules[name] = (Late if is_late else Module)(name)
     module.__file__ = path
     if is_package:
         module.__path__ = [path.rpartition("/")[0]]
 
 
-def run(name: str, code: object) -> None:
-    """Run a module's code, and show it to its package."""
-    exec(code, sys.modules[name].__dict__)  # noqa: S102 - what an import does
+def show(name: str) -> None:
+    """Show a module to its package."""
     package, _, child = name.rpartition(".")
     if package:
         if package not in sys.modules:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from msmtp.mail.addresses import CONTROLS, DOT_ATOM, parse_addresses
+from msmtp.mail.addresses import parse_addresses
+from msmtp.mail.characters import CONTROLS, DOT_ATOM
 from msmtp.smtp.commands import Rcpt
 
 TEXTS = st.lists(st.sampled_from(b'ab@.<>()",;:\\[] \t\r\n\0\x7f\xc3'), max_size=40).map(bytes)

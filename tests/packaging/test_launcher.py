@@ -18,7 +18,7 @@ PYTHON = os.path.realpath(sys.executable)
 
 TLS = f"tls on\ntls_trust_file {certificates.localhost().authority}\nauth plain\nuser joe\npassword secret\n"
 
-# Runs a launcher and says at its end of each module of msmtp whether Python imported it from its file.
+# Runs a launcher and says at its end where each module of msmtp came from, a file or a bundle, or that it waits there.
 WATCHED = """
 import posix, sys
 leave = posix._exit
@@ -26,7 +26,9 @@ def end(code):
     for name, module in list(sys.modules.items()):
         if name.startswith("msmtp"):
             loader = type(getattr(module, "__loader__", None)).__name__
-            sys.stderr.write(f"{name} {'file' if loader == 'SourceFileLoader' else 'bundle'}\\n")
+            place = "file" if loader == "SourceFileLoader" else "bundle"
+            place = "waiting" if type(module).__name__ == "Late" else place
+            sys.stderr.write(f"{name} {place}\\n")
     leave(code)
 posix._exit = end
 del sys.argv[0]
@@ -89,6 +91,43 @@ def test_all_that_a_send_needs_is_in_the_bundles(installed, tmp_path, more):
     found = send(installed, tmp_path, more)
     assert {name for name, place in found.items() if place == "file"} == set()
     assert ("msmtp.net.tls" in found) == bool(more)
+
+
+LATE = {
+    "msmtp.failures",
+    "msmtp.mail.address_list",
+    "msmtp.net._digest",
+    "msmtp.net.certificate",
+    "msmtp.net.verdict",
+    "msmtp.sender.refusals",
+    "msmtp.sender.trace",
+}
+CANNOT_WAIT = {"msmtp.net._digest", "msmtp.net.certificate"}  # where what they import is a file of Python's
+
+
+@pytest.mark.parametrize("more", ["", TLS, USUAL], ids=["plain", "tls", "usual"])
+def test_what_is_needed_only_when_something_is_wrong_waits(installed, tmp_path, more):
+    found = send(installed, tmp_path, more)
+    waiting = {name for name, place in found.items() if place == "waiting"}
+    assert waiting | CANNOT_WAIT >= LATE & found.keys()
+
+
+def test_what_waits_comes_though_no_file_can_be_opened_any_more(installed, tmp_path):
+    settings = "sandbox require\n" + TLS
+    refusing = Polite(starttls=True, mechanisms=["PLAIN"], replies={"RCPT": ["550 5.1.1 no such user"]})
+    with ScriptedServer(refusing) as server:
+        file = configuration(tmp_path, account(server.port, settings))
+        refused = run(installed, "-C", file, "--debug", "Jane <jane@example.net>")
+    assert refused.returncode == 65
+    assert "recipient address jane@example.net not accepted by the server" in refused.stderr
+    assert "check the address" in refused.stderr
+    assert "550 5.1.1 no such user" in refused.stdout
+    elsewhere = "tls_host_override elsewhere.example\n" + settings
+    with ScriptedServer(Polite(starttls=True), raise_errors=False) as server:
+        file = configuration(tmp_path, account(server.port, elsewhere))
+        untrusted = run(installed, "-C", file, "jane@example.net")
+    assert untrusted.returncode == 69
+    assert "elsewhere.example" in untrusted.stderr
 
 
 @pytest.mark.parametrize("more", ["", TLS], ids=["plain", "tls"])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from msmtp.exits import BY_CODE
-from msmtp.sender.outcome import CODE_HINTS, HINTS, STEPS, exit_code, hint_for, refusal
+from msmtp.sender.outcome import exit_code
+from msmtp.sender.refusals import CODE_HINTS, HINTS, STEPS, hint_for, refusal
 from msmtp.smtp.replies import Reply
 
 

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.chunks import cut, every_pair, one_by_one, places
 
-from msmtp.smtp.data import BARE_CR, LONG_LINE, NUL, TOO_BIG, Chunker, Stuffer, Unchunker, Unstuffer
+from msmtp.smtp.data import Chunker, Stuffer
+from msmtp.smtp.incoming import BARE_CR, LONG_LINE, NUL, TOO_BIG, Unchunker, Unstuffer
 
 #: Text that is all borders: line ends of each kind, dots, NUL.
 texts = st.lists(st.sampled_from([b"\r\n", b"\n", b"\r", b".", b"..", b"a", b"bc", b"\0"]), max_size=12).map(b"".join)

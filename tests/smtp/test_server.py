@@ -15,7 +15,7 @@ from tests.support.chunks import cut, one_by_one, places
 from msmtp.failures import SequenceFailure
 from msmtp.smtp import transitions as t
 from msmtp.smtp.commands import Auth, AuthCancel, AuthResponse, Bdat, Ehlo, Mail, Quit, Rcpt
-from msmtp.smtp.data import BARE_CR, LONG_LINE, NUL, TOO_BIG
+from msmtp.smtp.incoming import BARE_CR, LONG_LINE, NUL, TOO_BIG
 from msmtp.smtp.limits import Limits
 from msmtp.smtp.replies import Reply
 from msmtp.smtp.server import (

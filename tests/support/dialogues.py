@@ -12,8 +12,8 @@ from pathlib import Path
 
 from msmtp.smtp.client import ClientConnection
 from msmtp.smtp.commands import AuthCancel, AuthResponse, Bdat, Command
-from msmtp.smtp.data import Unstuffer
 from msmtp.smtp.extensions import EXTENSIONS
+from msmtp.smtp.incoming import Unstuffer
 from msmtp.smtp.limits import Limits
 from msmtp.smtp.parsing import parse_command, parse_response
 from msmtp.smtp.replies import Reply  # noqa: TC001 - tests do not mind the import

@@ -13,7 +13,8 @@ append to a file, read a list) is passed over in silence until such an alias is 
 from __future__ import annotations
 
 from msmtp.failures import ConfigFailure, shown
-from msmtp.mail.addresses import CONTROLS, parse_addresses
+from msmtp.mail.addresses import parse_addresses
+from msmtp.mail.characters import CONTROLS
 
 DEPTH = 17
 DEFAULT = b"default"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from binascii import b2a_base64
 
 from msmtp.failures import UsageFailure, shown
-from msmtp.mail.addresses import ATEXT, CONTROLS, DOT_ATOM
+from msmtp.mail.characters import ATEXT, CONTROLS, DOT_ATOM
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ of the first block are then the recipients, and those of the original mail are n
 from __future__ import annotations
 
 from msmtp.failures import UsageFailure, shown
-from msmtp.mail.addresses import CONTROLS, parse_addresses
+from msmtp.mail.addresses import parse_addresses
+from msmtp.mail.characters import CONTROLS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

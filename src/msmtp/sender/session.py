@@ -9,7 +9,8 @@ this file says what follows what.  It waits for the server only where the next c
 from __future__ import annotations
 
 from msmtp.failures import CommandFailure, Failure, ProtocolFailure, UnsupportedFailure
-from msmtp.sender.outcome import refusal, text
+from msmtp.sender.outcome import text
+from msmtp.sender.refusals import refusal
 from msmtp.smtp.client import ClientConnection
 from msmtp.smtp.commands import Auth, AuthCancel, AuthResponse, Ehlo, Helo, Lhlo, Quit, StartTls
 

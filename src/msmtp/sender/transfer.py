@@ -19,7 +19,8 @@ from msmtp.failures import (
     ServerGoneFailure,
     UnsupportedFailure,
 )
-from msmtp.sender.outcome import Delivery, Refusal, refusal, text
+from msmtp.sender.outcome import Delivery, Refusal, text
+from msmtp.sender.refusals import refusal
 from msmtp.smtp.commands import Data, Mail, Rcpt
 
 TYPE_CHECKING = False

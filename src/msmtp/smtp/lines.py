@@ -7,7 +7,7 @@ say, because the two sides differ:
   home-made servers and LMTP scripts that send them, and nothing can be smuggled into a client, which acts on replies
   in the order of its own commands and ends the session when there is one too many.
 * The server is told by its user (``strict``), because a bare LF in a *command* is harmless; in the end of a mail it is
-  not, but the mail's content does not pass through here (see :mod:`msmtp.smtp.data`).
+  not, but the mail's content does not pass through here (see :mod:`msmtp.smtp.incoming`).
 """
 
 from __future__ import annotations

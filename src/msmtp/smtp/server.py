@@ -11,7 +11,7 @@ not speak SMTP at all.
 
 Strict about framing:
 
-* Only CRLF.CRLF ends the content; what is wrong with a mail is said after its real end (see msmtp.smtp.data).
+* Only CRLF.CRLF ends the content; what is wrong with a mail is said after its real end (see msmtp.smtp.incoming).
 * A command that must stand last in its group (EHLO, AUTH, DATA, STARTTLS, QUIT and kin) has nothing behind it before it
   is answered; neither has the connection itself before the greeting.  Octets that come all the same were written by
   somebody who did not wait for this server: 554 and the end, and the command is not carried out.  After the content
@@ -28,7 +28,7 @@ from __future__ import annotations
 from msmtp.failures import SequenceFailure
 from msmtp.smtp import grammar
 from msmtp.smtp.commands import Auth, Bdat, Command, Mail, Rcpt
-from msmtp.smtp.data import BARE_CR, LONG_LINE, NUL, TOO_BIG, Unchunker, Unstuffer
+from msmtp.smtp.incoming import BARE_CR, LONG_LINE, NUL, TOO_BIG, Unchunker, Unstuffer
 from msmtp.smtp.limits import DEFAULT_LIMITS, Limits
 from msmtp.smtp.lines import LineBuffer, LineTooLong
 from msmtp.smtp.parsing import Refusal, parse_command, parse_response, verb_of
@@ -175,8 +175,8 @@ class ChunkFinished(Event):
 class DataFinished(Event):
     """The mail is complete; it awaits a reply, in LMTP one for each accepted recipient.
 
-    ``size``: octets of the content.  ``defects``: what is wrong with it (names in msmtp.smtp.data); ``reply`` refuses
-    it then.  ``bare_lf``: whether a bare LF was made CRLF.
+    ``size``: octets of the content.  ``defects``: what is wrong with it (names in msmtp.smtp.incoming); ``reply``
+    refuses it then.  ``bare_lf``: whether a bare LF was made CRLF.
     """
 
     __slots__ = ("bare_lf", "defects", "size", "transaction")
