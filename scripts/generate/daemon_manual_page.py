@@ -159,18 +159,21 @@ POLICY_LINES = {
         (
             "Addresses to send as: each that stands in the envelope or in a From header must fit one of these. `*`, "
             "`?` and [...] are wildcards, which do not match across the @; `*` alone is any address; %U is the name of "
-            "the sender, %M the name of the machine in mail (first line of /etc/mailname, else the machine's own), %% "
-            "a percent sign. May be repeated. Without it, %U@%M. An address without a domain is one of this machine. "
-            "The domain is compared in any case of letters, what stands before it exactly. The empty sender (`<>`) of "
-            "notices may always be used, and a mail without a From header is left to the command, which adds one."
+            "the sender, %M the name of the machine in mail (first line of /etc/mailname, else the machine's own), %H "
+            "each of the machine's own names (its host name, and the same with another domain, or none, if /etc/hosts "
+            "has that for it), %% a percent sign. May be repeated. Without it, %U@%M. An address without a domain is "
+            "one of this machine. The domain is compared in any case of letters, what stands before it exactly. The "
+            "empty sender (`<>`) of notices may always be used, and a mail without a From header is left to the "
+            "command, which adds one."
         ),
     ),
     "header": (
         "(refuse|replace)",
         (
             "What becomes of a mail with a From header that fits none of them: it is refused, which is the default, or "
-            "the default command is told to put the sender of the envelope in its place (`--set-from-header=on`). "
-            "`replace` is for programs that write a From of their own: cron says that all its mails are root's."
+            "the default command is told to put the sender of the envelope in its place (`--set-from-header=on`), or "
+            "MAILER-DAEMON if that is empty. `replace` is for programs that write a From of their own: cron says that "
+            "all its mails are root's."
         ),
     ),
     "account": (
@@ -193,7 +196,7 @@ POLICY_REFUSALS = """
 What is against a rule is refused before the content of the mail comes, with 550, or with 450 if it was too often; a
 From header that is against it, afterwards, with 550. The answer names the file and the line of the rule, and says what
 is allowed. The log has it as the event `forbidden`. A header of more than 64 KiB is refused, as a From header may stand
-behind that.
+behind that, unless the rule lets send as anybody (`from *`).
 
 A mistake in the file keeps msmtpd from starting; when it reads its options again (SIGHUP), the rules stay as they were.
 `msmtpd --check` tells what they allow to the user who asks.

@@ -283,6 +283,19 @@ def test_the_user_is_the_first_of_those_who_might_be(monkeypatch: pytest.MonkeyP
     assert substitution.user_name() == "unknown"
 
 
+@pytest.mark.parametrize("variable", ["USER", "LOGNAME", ""])
+def test_what_root_left_behind_is_not_the_name_of_another_user(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    monkeypatch.delenv("USER", raising=False)
+    monkeypatch.delenv("LOGNAME", raising=False)
+    monkeypatch.setattr(os, "getlogin", lambda: "root")
+    if variable:
+        monkeypatch.setenv(variable, "root")
+    monkeypatch.setattr(os, "geteuid", lambda: pwd.getpwnam("daemon").pw_uid)
+    assert substitution.user_name() == "daemon"
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert substitution.user_name() == "root"
+
+
 def test_the_host_is_the_first_of_those_it_might_be(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOSTNAME", "one")
     assert substitution.host_name() == "one"

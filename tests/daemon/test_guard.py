@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 from tests.support.delivering import Brokers, Worker
 
+from msmtp.config import substitution
 from msmtp.daemon import guard, privileges, requests
 from msmtp.daemon.channel import ChannelGone
 from msmtp.daemon.guard import HEADER_LIMIT, Guard
-from msmtp.daemon.policy import AUTH, USER, Person, parse
+from msmtp.daemon.policy import AUTH, USER, Machine, Person, parse
 from msmtp.failures import ConfigFailure
 
-HOST = "host.example"
+HOST = Machine("host.example")
 JOE = Person(USER, "joe", 1000)
 HEAD = b"Received: from x by y; Mon, 1 Jan 2026 00:00:00 +0000\n"
 STRICT = "for everybody\n"
@@ -23,7 +24,7 @@ STRICT = "for everybody\n"
 
 def judged(mail: bytes, text: str = STRICT, sender: bytes = b"joe@host.example") -> tuple[str, bool]:
     """What is said of a mail, and whether its From is replaced."""
-    judge = Guard(parse(text, "/p"), HOST)
+    judge = Guard(parse(text, "/p"), lambda: HOST)
     permission, refusal = judge.envelope(JOE, sender, 1)
     assert permission, refusal and refusal.text
     descriptor = os.memfd_create("mail")
@@ -84,17 +85,60 @@ def test_any_other_does_not(mail: bytes, words: str) -> None:
     assert not replaced
 
 
-def test_a_from_is_replaced_where_the_rule_says_so_and_there_is_a_sender() -> None:
+def test_a_from_is_replaced_where_the_rule_says_so() -> None:
     text = "for everybody\nheader replace\n"
     assert judged(b"From: boss@corp\n\n", text) == ("", True)
     assert judged(b"From:\n\n", text) == ("", True)
     assert judged(b"From: joe\n\n", text) == ("", False)
-    assert "boss@corp" in judged(b"From: boss@corp\n\n", text, b"")[0]
+    assert judged(b"From: boss@corp\n\n", text, b"") == ("", True)  # a notice; the command is told MAILER-DAEMON
     assert "CR" in judged(b"X: \rFrom: boss@corp\n\n", text)[0]
 
 
+@pytest.mark.parametrize(
+    "mail",
+    [
+        b"From: boss@corp\n\n",
+        b"From:\n\n",
+        b"X: \rFrom: boss@corp\n\n",
+        b"X: " + b"y" * HEADER_LIMIT + b"\n\n",
+        b"From: " + b",\n ".join(b"joe@%d" % number for number in range(30)) + b"\n\n",
+    ],
+)
+def test_who_may_send_as_anybody_is_not_asked_who_that_is(mail: bytes) -> None:
+    assert judged(mail, "for everybody\nfrom a@b *\n") == ("", False)
+    assert judged(mail, "for everybody\nfrom *@host.example\n")[0]
+
+
+def test_the_machine_s_names_are_those_that_its_files_say_now(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(substitution, "MAIL_NAME_FILE", str(tmp_path / "mailname"))
+    monkeypatch.setattr(guard, "HOSTS_FILE", str(tmp_path / "hosts"))
+    own = os.uname().nodename
+    names = guard.Names()
+    assert (names.now().mail, names.now().hosts) == (own, (own,))
+    assert names.now() is names.now()
+    (tmp_path / "mailname").write_text("mail.example\n")
+    (tmp_path / "hosts").write_text(
+        f"127.0.0.1 localhost\n# ::1 {own}.no {own}\n127.0.1.1\t{own}.corp.example {own} www {own}x\n"
+    )
+    assert (names.now().mail, names.now().hosts) == ("mail.example", (own, f"{own}.corp.example"))
+    (tmp_path / "hosts").write_text(f"127.0.0.1 localhost.localdomain localhost {own}\n")
+    assert names.now().hosts == (own,)
+    (tmp_path / "mailname").unlink()
+    assert names.now().mail == own
+
+
+def test_a_mail_name_that_changes_is_what_the_next_mail_is_judged_by(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(substitution, "MAIL_NAME_FILE", str(tmp_path / "mailname"))
+    judge = Guard(parse(STRICT, "/p"))
+    (tmp_path / "mailname").write_text("mail.example\n")
+    assert judge.envelope(JOE, b"joe@mail.example", 1)[0]
+    (tmp_path / "mailname").write_text("other.example\n")
+    assert judge.envelope(JOE, b"joe@mail.example", 1)[1]
+    assert judge.envelope(JOE, b"joe@other.example", 1)[0]
+
+
 def test_who_sends() -> None:
-    judge = Guard(parse(STRICT, "/p"), HOST)
+    judge = Guard(parse(STRICT, "/p"), lambda: HOST)
     root = judge.person(0, b"", b"")
     assert (root.kind, root.name, root.groups[0]) == (USER, "root", "root")
     assert str(judge.person(4_123_456, b"", b"")) == "the user with number 4123456"
@@ -105,7 +149,7 @@ def test_who_sends() -> None:
 
 def test_what_a_person_may_is_told() -> None:
     text = "for user joe\nfrom *@lists.example a@b\naccount w\nheader replace\nrate 2/day\nrecipients 9\nfor auth x\nrefuse"
-    judge = Guard(parse(text, "/p"), HOST)
+    judge = Guard(parse(text, "/p"), lambda: HOST)
     assert judge.told(JOE) == [
         "/p:1 is the rule for user joe",
         "sends as: *@lists.example, a@b",

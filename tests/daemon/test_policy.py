@@ -12,7 +12,7 @@ from msmtp.daemon import policy
 from msmtp.daemon.policy import AUTH, UNKNOWN, USER, Buckets, Person, addresses_of, fits, parse, plainly
 from msmtp.failures import ConfigFailure
 
-HOST = "host.example"
+HOST = policy.Machine("host.example", ("host", "host.example", "host.intra.example"))
 JOE = Person(USER, "joe", 1000, {1000: "joe", 50: "staff", 77: ""})
 ROOT = Person(USER, "root", 0, {0: "root"})
 NAMELESS = Person(USER, "", 4242)
@@ -172,6 +172,12 @@ def test_any_text_is_a_policy_or_a_fault_with_a_line(text: str) -> None:
         ("from %U+*@%M", JOE, "joe+list@host.example", True),
         ("from %U+*@%M", JOE, "ann+list@host.example", False),
         ("from 100%%@%M", JOE, "100%@host.example", True),
+        ("from %U@%H", JOE, "joe@host", True),
+        ("from %U@%H", JOE, "joe@host.intra.example", True),
+        ("from %U@%H", JOE, "joe@host.evil.example", False),
+        ("from %U@%H", JOE, "root@host", False),
+        ("from %U@%H", NAMELESS, "4242@host", False),
+        ("from 100%%H@%M", JOE, "100%H@host.example", True),
         ("from a@b c@d", JOE, "c@d", True),
         ("from a@b c@d", JOE, "joe@host.example", False),
         ("from *@example.org", JOE, "a" * 2000 + "@example.org", False),
@@ -182,13 +188,19 @@ def test_which_addresses_may_be_used(said: str, person: Person, address: str, *,
     assert rule.allows(address, person, HOST) == allowed
 
 
+def test_no_address_is_named_twice() -> None:
+    (rule,) = rules("for everybody\nfrom %U@%M %U@%H 9%%H@x").rules
+    assert rule.patterns(JOE, HOST) == ["joe@host.example", "joe@host", "joe@host.intra.example", "9%H@x"]
+    assert rule.patterns(JOE, policy.Machine("m")) == ["joe@m"]
+
+
 @given(st.text(st.sampled_from("ab*?[]!\\-@."), min_size=1, max_size=6))
 def test_wildcards_in_a_name_are_no_wildcards(name: str) -> None:
     (rule,) = rules("for everybody").rules
     person = Person(USER, name, 7)
-    assert rule.allows(f"{name}@{HOST}", person, HOST)
-    assert not rule.allows(f"x{name}@{HOST}", person, HOST)
-    assert not rule.allows(f"root@{HOST}", person, HOST)
+    assert rule.allows(f"{name}@{HOST.mail}", person, HOST)
+    assert not rule.allows(f"x{name}@{HOST.mail}", person, HOST)
+    assert not rule.allows(f"root@{HOST.mail}", person, HOST)
 
 
 @pytest.mark.parametrize(

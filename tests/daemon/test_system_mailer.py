@@ -347,12 +347,25 @@ def test_the_package_s_file_says_the_same_as_the_one_to_copy():
 
 def test_the_policy_that_is_shipped_lets_each_send_as_himself():
     text = (TOP / "packaging/etc/policy").read_text()
-    judge = guard.Guard(policy.parse(text, "/etc/msmtpd/policy"), "host.example")
+    names = policy.Machine("mail.example", ("host", "host.example"))
+    judge = guard.Guard(policy.parse(text, "/etc/msmtpd/policy"), lambda: names)
     root, nobody = (judge.person(number(name), b"", b"") for name in ("root", "nobody"))
     assert judge.envelope(root, b"any@where.example", 1)[0]
-    assert judge.envelope(nobody, b"nobody@host.example", 1)[0]
-    assert judge.envelope(nobody, b"root@host.example", 1)[1]
+    for sender in (b"nobody@mail.example", b"nobody@host.example", b"nobody@host", b"nobody", b""):
+        assert judge.envelope(nobody, sender, 1)[0]
+    for sender in (b"root@mail.example", b"root@host", b"root", b"nobody@example", b"nobody@other.example"):
+        assert judge.envelope(nobody, sender, 1)[1]
+    assert judge.envelope(judge.person(guard.NOBODY, b"scanner", b""), b"scanner@mail.example", 1)[0]
     assert judge.envelope(judge.person(guard.NOBODY, b"", b"192.0.2.1"), b"a@b.example", 1)[1]
+
+
+def test_the_text_s_examples_are_of_the_policy_that_is_shipped():
+    rules = policy.parse((TOP / "packaging/etc/policy").read_text(), "/etc/msmtpd/policy").rules
+    text = (TOP / "docs/system-mailer.md").read_text()
+    assert f"policy:   {rules[0].place} is the rule for user root\n" in text
+    assert text.count(f" {rules[1].place} ") == 2
+    options = (TOP / "packaging/debian/etc/msmtpd.conf").read_text()
+    assert options.splitlines()[-1] == "policy /etc/msmtpd/policy"
 
 
 def test_what_is_commented_out_in_the_files_would_be_good(tmp_path):

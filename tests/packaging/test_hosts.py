@@ -31,6 +31,9 @@ aliases /etc/aliases
 """
 SECRET = "pA55-of-the-provider"
 TOP = Path(__file__).parents[2]
+OPTIONS = (TOP / "packaging" / "debian" / "etc" / "msmtpd.conf").read_text()
+RULES = (TOP / "packaging" / "etc" / "policy").read_text()
+"""What the packages install, to which an administrator adds lines."""
 
 # Speaks SMTP in the host; the lines of a script come before it.
 CLIENT = """
@@ -83,6 +86,13 @@ def holding(host: Host, path: str, text: str, mode: int = 0o644, *, then: str) -
         yield
     finally:
         host.run(f"rm {path}; [ ! -e {path}.kept ] || mv {path}.kept {path}; {then}")
+
+
+@contextlib.contextmanager
+def ruled(host: Host, rules: str) -> Iterator[None]:
+    """Rules of the host's administrator for a while, before those that there are."""
+    with holding(host, "/etc/msmtpd/policy", rules + RULES, then="systemctl restart msmtpd-send.service"):
+        yield
 
 
 def mails(host: Host, count: int = 1, seconds: float = 30) -> list[str]:
@@ -202,7 +212,7 @@ def test_a_reload_refuses_no_connection(host):
 
 def test_wrong_options_are_refused_and_the_old_ones_stay(host):
     host.run("systemctl start msmtpd.service")
-    with holding(host, "/etc/msmtpd.conf", "max-sise 3\n", then="systemctl reload msmtpd.service || true"):
+    with holding(host, "/etc/msmtpd.conf", f"{OPTIONS}max-sise 3\n", then="systemctl reload msmtpd.service || true"):
         host.wait("journalctl -b MSMTPD_EVENT=reload_refused | grep max-sise")
         host.run("echo hello | mail -s hi root")
         mails(host)
@@ -242,7 +252,7 @@ def test_fields_of_the_journal(host):
 
 def test_the_user_is_known_from_the_kernel(host):
     host.run(
-        "printf 'From: root@host.example\\nSubject: hi\\n\\nhi\\n' | sendmail -f root@host.example you@example.net",
+        "printf 'From: joe@host.example\\nSubject: hi\\n\\nhi\\n' | USER=bob sendmail -f joe@host.example you@example.net",
         user="joe",
     )
     assert "(user joe at a unix socket)" in mails(host)[0]
@@ -256,7 +266,7 @@ def test_status(host):
 
 TO_PORT_25 = """
 import smtplib, sys
-smtplib.SMTP(sys.argv[1], 25).sendmail("joe@example.org", ["you@example.net"], "Subject: tcp\\n\\nhi\\n")
+smtplib.SMTP(sys.argv[1], 25).sendmail("joe@host.example", ["you@example.net"], "Subject: tcp\\n\\nhi\\n")
 """
 
 
@@ -293,16 +303,24 @@ client = connect(); client.ehlo()
 print(client.mail("scanner@example.org")[0], client.docmd("AUTH PLAIN", "AHNjYW5uZXIAd3Jvbmc=")[0])
 client = connect()
 client.login("scanner", "pA55-of-the-scanner")
-client.sendmail("scanner@example.org", ["you@example.net"], "Subject: scan\\n\\nhi\\n")
+for sender in ("scanner@host.example", "scanner@example.org"):
+    try:
+        client.sendmail(sender, ["you@example.net"], "Subject: scan\\n\\nhi\\n")
+    except smtplib.SMTPDataError as refused:
+        print(refused.smtp_code, refused.smtp_error.decode())
 """
 
 
 def test_clients_that_have_to_authenticate(host):
     password = holding(host, "/etc/credstore/msmtpd.auth", "pA55-of-the-scanner\n", 0o600, then="true")
-    options = holding(host, "/etc/msmtpd.conf", "auth scanner\n", then="systemctl restart msmtpd.service")
+    options = holding(host, "/etc/msmtpd.conf", f"{OPTIONS}auth scanner\n", then="systemctl restart msmtpd.service")
     with password, options:
-        assert ask(host, AUTHENTICATE) == "530 535"
-        mails(host)
+        first, second = ask(host, AUTHENTICATE).splitlines()
+        assert first == "530 535"
+        assert "does not let scanner (who gave the password) send as scanner@example.org" in second
+        with ruled(host, "for auth scanner\n  from scanner@example.org %U@%M\n"):
+            assert ask(host, AUTHENTICATE) == "530 535"
+        mails(host, 3)
         shown = host.run("systemctl show msmtpd.service; ps axeww; journalctl -b -o verbose").stdout
         assert "pA55-of-the-scanner" not in shown
 
@@ -331,9 +349,15 @@ def test_a_unit_of_a_users_own(host):
 
 
 def test_cron_mails_what_jobs_print(host):
-    host.run("echo '* * * * * root echo printed by a job' >/etc/cron.d/job; systemctl restart cron")
-    (mail,) = mails(host, 1, 90)
+    jobs = "* * * * * root echo printed by a job\n* * * * * joe sleep 2; echo printed by a job of joe\n"
+    host.write("/etc/cron.d/job", f"MAILTO=root\n{jobs}")
+    host.run("systemctl restart cron")
+    mail, of_joe = mails(host, 2, 90)
     host.run("rm /etc/cron.d/job; systemctl restart cron")
+    assert mail.startswith("from root@host.example\n")
+    assert of_joe.startswith("from joe@host.example\n")
+    assert "\nFrom: joe@host.example\n" in of_joe
+    assert of_joe.endswith("printed by a job of joe\n")
     assert "to admin@example.org\n" in mail
     assert "Subject: Cron <root@host> echo printed by a job" in mail
     assert mail.endswith("printed by a job\n")
@@ -541,14 +565,15 @@ def test_a_setgid_command_in_the_unit_that_the_text_has_for_it(bare):
     bare.run(
         "groupadd drop && install -d -m 2730 -g drop /var/spool/postfix && install -g drop -m 2755 /usr/bin/tee /usr/bin/drop"
     )
+    rules = holding(bare, "/etc/msmtpd/policy", RULES.replace("  header replace\n", ""), then="true")
     options = holding(
         bare,
         "/etc/msmtpd.conf",
-        'command "drop /var/spool/postfix/mail /dev/null"\n',
+        f'{OPTIONS}command "drop /var/spool/postfix/mail /dev/null"\n',
         then="systemctl restart msmtpd-send.service",
     )
     drop_in = "/etc/systemd/system/msmtpd-send.service.d/command.conf"
-    with holding(bare, drop_in, commands("Another command"), then="systemctl daemon-reload"), options:
+    with holding(bare, drop_in, commands("Another command"), then="systemctl daemon-reload"), rules, options:
         bare.run("echo hello | sendmail /dev/null@example.net", check=False)
         assert bare.said("stat -c %G /var/spool/postfix/mail") == "drop"
         assert (

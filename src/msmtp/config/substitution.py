@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MAIL_NAME_FILE = f"{SYSTEM_FOLDER}/mailname"
+ROOT = "root"
 
 
 def substitute(text: str, letters: str, canonical_name: Callable[[str], str], author: str | None = None) -> str:
@@ -38,20 +39,27 @@ def substitute(text: str, letters: str, canonical_name: Callable[[str], str], au
 
 
 def user_name() -> str:
-    """$USER, $LOGNAME, the login name, the name of the process's user, or ``unknown``: the first there is."""
-    named = os.environ.get("USER") or os.environ.get("LOGNAME")
-    if named:
+    """$USER, $LOGNAME, the login name, the name of the process's user, or ``unknown``: the first there is.
+
+    One of them that is root's is not the name of another user: a program that root started, and that gave up root's
+    rights but kept the variables, has it still.
+    """
+    named = os.environ.get("USER") or os.environ.get("LOGNAME") or _login_name()
+    if named and (named != ROOT or not os.geteuid()):
         return named
-    try:
-        return os.getlogin()
-    except OSError:
-        pass  # no terminal
     import pwd
 
     try:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
         return "unknown"
+
+
+def _login_name() -> str:
+    try:
+        return os.getlogin()
+    except OSError:
+        return ""  # no terminal
 
 
 def host_name() -> str:

@@ -283,7 +283,8 @@ TEXTS: dict[str, Text] = {
         "set the envelope-from address",
         "The envelope-from address: whom a mail that cannot be delivered is returned to. `<>` is nobody. These "
         "patterns are replaced:\n\n"
-        "- `%U` is `$USER`, `$LOGNAME`, or the login name.\n"
+        "- `%U` is `$USER`, `$LOGNAME`, or the login name; where that is `root` and the user is another, that "
+        "one's name.\n"
         + _PATTERNS
         + "\n- `%F` is the address in the mail's From header, or in its Resent-From header if that comes first.\n\n"
         "With one of the characters `?`, `*` and `[` the address is a pattern of the shell, and the account is for all "

@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import time
 
+from msmtp.config import substitution
 from msmtp.config.daemon_settings import Settings, read_trusted
-from msmtp.config.substitution import mail_name
+from msmtp.config.reader import SYSTEM_FOLDER
 from msmtp.daemon.command import Command
-from msmtp.daemon.policy import AUTH, UNKNOWN, USER, Buckets, Person, addresses_of, parse, plainly
+from msmtp.daemon.policy import AUTH, UNKNOWN, USER, Buckets, Machine, Person, addresses_of, parse, plainly
 from msmtp.daemon.requests import NOBODY
 from msmtp.failures import ConfigFailure, Failure, MalformedMailFailure, shown
 from msmtp.mail.header import HeaderReader
@@ -30,16 +31,22 @@ if TYPE_CHECKING:
 
     from msmtp.daemon.policy import Policy, Rule
 
+    Stamp = tuple[int, int, int] | None
+
 HEADER_LIMIT: Final = 1 << 16
 """Octets of a header that are read; it is refused if it is longer, since a From may stand behind them."""
 
 MOST_FROM: Final = 20
 """Addresses that the From fields of a mail may hold."""
 
+HOSTS_FILE: Final = f"{SYSTEM_FOLDER}/hosts"
+"""Where the name stands that this machine has in its domain.  Name servers are not asked: they may be away."""
+
 KNOWN: Final = 60.0
 """Seconds for which the system's word on a user is remembered."""
 
 _MOST_KNOWN = 1_024
+_HOSTS_LIMIT = 1 << 18
 _SHOWN = 100  # letters of an address in a reply
 _SHOWN_PATTERNS = 120  # and of what is allowed
 
@@ -66,9 +73,51 @@ def load(settings: Settings) -> Policy | None:
 def own_mail_name() -> str:
     """The name under which this machine sends mail: /etc/mailname's, or the machine's own."""
     try:
-        return mail_name()
+        return substitution.mail_name()
     except Failure:
         return os.uname().nodename
+
+
+def own_host_names() -> list[str]:
+    """The machine's name, and the same with another domain, or none, where the file of hosts has that for it."""
+    own = os.uname().nodename
+    first = own.partition(".")[0]
+    try:
+        with open(HOSTS_FILE, encoding="utf-8", errors="replace") as file:
+            lines = file.read(_HOSTS_LIMIT).split("\n")
+    except OSError:
+        return [own]
+    for line in lines:
+        _, *names = line.partition("#")[0].split() or [""]
+        if own in names:
+            return list(dict.fromkeys([own, *[name for name in names if name.partition(".")[0] == first]]))
+    return [own]
+
+
+def _stamp(file: str) -> Stamp:
+    """What tells whether a file is another one than it was."""
+    try:
+        found = os.stat(file)
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+class Names:
+    """What this machine is called, as its files say now: who changes them need not tell msmtpd."""
+
+    __slots__ = ("_machine", "_stamps")
+
+    def __init__(self) -> None:
+        self._stamps: tuple[Stamp, ...] = ()
+        self._machine = Machine("")
+
+    def now(self) -> Machine:
+        """The names; read again if a file has changed."""
+        stamps = _stamp(substitution.MAIL_NAME_FILE), _stamp(HOSTS_FILE)
+        if stamps != self._stamps:
+            self._stamps, self._machine = stamps, Machine(own_mail_name(), own_host_names())
+        return self._machine
 
 
 class Refusal:
@@ -124,7 +173,7 @@ def _asked(number: int) -> tuple[str, dict[int, str]]:
 class Permission:
     """What was found for one mail: by which ``rule`` this ``person`` sends it as this ``sender``.
 
-    ``replace``: whether the command is to put the sender into the From header.
+    ``replace``: whether the command is to put the sender into the From header: MAILER-DAEMON, if that is empty.
     """
 
     __slots__ = ("person", "replace", "rule", "sender")
@@ -145,11 +194,13 @@ class Permission:
 class Guard:
     """A policy, and what it has to know of the past."""
 
-    __slots__ = ("_buckets", "_clock", "_directory", "_mail_name", "policy")
+    __slots__ = ("_buckets", "_clock", "_directory", "_names", "policy")
 
-    def __init__(self, policy: Policy, mail_name: str = "", clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, policy: Policy, names: Callable[[], Machine] | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.policy = policy
-        self._mail_name = mail_name or own_mail_name()
+        self._names = names or Names().now
         self._directory = Directory()
         self._buckets = Buckets()
         self._clock = clock
@@ -157,7 +208,6 @@ class Guard:
     def replace(self, policy: Policy) -> None:
         """Judge by another policy; how often each has sent stays known."""
         self.policy = policy
-        self._mail_name = own_mail_name()
 
     def person(self, uid: int, user: bytes, address: bytes) -> Person:
         """Who sends: the user of the password if one was given, else the user who connects."""
@@ -193,6 +243,8 @@ class Guard:
     def header(self, permission: Permission, descriptor: int) -> Refusal | None:
         """Judge the From fields of a mail, which is read from the file's beginning; its offset stays."""
         rule = permission.rule
+        if rule.is_for_all:
+            return None
         octets = os.pread(descriptor, HEADER_LIMIT + 1, 0)
         reader = HeaderReader(HEADER_LIMIT)
         try:
@@ -204,7 +256,7 @@ class Guard:
         if b"\r" in octets[: len(octets) - len(reader.rest)]:
             return Refusal("not permitted", "5.7.1 header with a CR that is no line end")
         refusal = self._judged(permission, [field.value for field in fields if field.name == b"from"])
-        if refusal and rule.replaces and permission.sender:
+        if refusal and rule.replaces:
             permission.replace = True
             return None
         return refusal
@@ -222,7 +274,7 @@ class Guard:
         return None
 
     def _allows(self, rule: Rule, person: Person, address: bytes) -> bool:
-        return rule.allows(plainly(address), person, self._mail_name)
+        return rule.allows(plainly(address), person, self._names())
 
     def told(self, person: Person) -> list[str]:
         """What a person may do, as lines for people."""
@@ -239,12 +291,12 @@ class Guard:
     def first_address(self, person: Person) -> str:
         """An address that a person may send as: the first one without wildcards, or what the default would be."""
         rule = self.policy.rule_for(person)
-        patterns = rule.patterns(person, self._mail_name) if rule else []
+        patterns = rule.patterns(person, self._names()) if rule else []
         plain = [text for text in patterns if not set(text) & set("*?[\\")]
-        return plain[0] if plain else f"{person.name or 'nobody'}@{self._mail_name}"
+        return plain[0] if plain else f"{person.name or 'nobody'}@{self._names().mail}"
 
     def _allowed(self, rule: Rule, person: Person) -> str:
-        return ", ".join(rule.patterns(person, self._mail_name)) or "nobody, for want of a name"
+        return ", ".join(rule.patterns(person, self._names())) or "nobody, for want of a name"
 
     def _no_rule(self, person: Person) -> Refusal:
         if person.kind == UNKNOWN:

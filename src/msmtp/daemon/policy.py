@@ -16,10 +16,11 @@ membership; ``auth``: who gave this name's password; ``everybody``: all of these
 **Which rule.**  The first one that is for the sender.  It alone counts: nothing of a later one is added to it.  Whom no
 rule is for may not send.
 
-**Addresses.**  %U is the sender's name, %M the name under which this machine sends mail; * ? [...] are wildcards
-(:mod:`msmtp.config.wildcards`), which do not match across the @.  Without ``from``, a rule lets send as %U@%M.
+**Addresses.**  %U is the sender's name, %M the name under which this machine sends mail, %H each of its own names;
+* ? [...] are wildcards (:mod:`msmtp.config.wildcards`), which do not match across the @.  Without ``from``, a rule
+lets send as %U@%M.
 
-Pure: what a person is called and belongs to, and what time it is, is said by the caller.
+Pure: what a person is called and belongs to, what the machine is called, and what time it is, is said by the caller.
 """
 
 from __future__ import annotations
@@ -133,6 +134,16 @@ class Whom:
         return self.name == person.name if self.kind == USER else self.name in person.groups.values()
 
 
+class Machine:
+    """What this machine is called: ``mail`` is the name under which it sends mail, ``hosts`` are its own names."""
+
+    __slots__ = ("hosts", "mail")
+
+    def __init__(self, mail: str, hosts: Sequence[str] = ()) -> None:
+        self.mail = mail
+        self.hosts = tuple(hosts)
+
+
 class Rule:
     """A rule.
 
@@ -154,14 +165,22 @@ class Rule:
         self.refuses = False
         self.replaces = False
 
-    def patterns(self, person: Person, mail_name: str) -> list[str]:
-        """Patterns of addresses that this person may send as."""
-        found = [filled(text, person, mail_name) for text in self.addresses or DEFAULT_FROM]
+    @property
+    def is_for_all(self) -> bool:
+        """Whether it lets send as anybody, so that nobody has to look who that is."""
+        return ANY in self.addresses
+
+    def patterns(self, person: Person, machine: Machine) -> list[str]:
+        """Patterns of addresses that this person may send as, none of them twice."""
+        found: dict[str, None] = {}
+        for text in self.addresses or DEFAULT_FROM:
+            for host in machine.hosts if "%H" in text else ("",):
+                found[filled(text, person, machine.mail, host)] = None
         return [text for text in found if text]
 
-    def allows(self, address: str, person: Person, mail_name: str) -> bool:
+    def allows(self, address: str, person: Person, machine: Machine) -> bool:
         """Whether this person may send as this address; one without a domain is of this machine."""
-        return any(fits(pattern, address, mail_name) for pattern in self.patterns(person, mail_name))
+        return any(fits(pattern, address, machine.mail) for pattern in self.patterns(person, machine))
 
     @property
     def often(self) -> str:
@@ -190,11 +209,11 @@ class Policy:
 # -- addresses
 
 
-def filled(text: str, person: Person, mail_name: str) -> str:
-    """A pattern with %U, %M and %% replaced, values taken literally; '' if it needs a name that the person lacks."""
+def filled(text: str, person: Person, mail_name: str, host: str) -> str:
+    """A pattern with %U, %M, %H, %% replaced, values taken literally; '' if it needs a name that there is not."""
     if "%" not in text:
         return text
-    values = {"U": person.name, "M": mail_name, "%": "%"}
+    values = {"U": person.name, "M": mail_name, "H": host, "%": "%"}
     if not all(values[letter] for letter in _PERCENT.findall(text)):
         return ""
     return _PERCENT.sub(lambda found: _SPECIAL.sub(r"\\\1", values[found[1]]), text)
@@ -351,8 +370,8 @@ def _set_from(rule: Rule, place: str, values: Sequence[str]) -> None:
         local, sign, domain = text.rpartition("@")
         if text != ANY and not (sign and local and domain):
             raise ConfigFailure(f"{place}: {text} is no address", hint="such as %U@%M, *@example.org, or * for all")
-        if not all(letter and letter in "UM%" for letter in _PERCENT.findall(text)):
-            raise ConfigFailure(f"{place}: {text}: what does % stand for?", hint="%U, %M, or %% for itself")
+        if not all(letter and letter in "UMH%" for letter in _PERCENT.findall(text)):
+            raise ConfigFailure(f"{place}: {text}: what does % stand for?", hint="%U, %M, %H, or %% for itself")
     rule.addresses += tuple(values)
 
 
