@@ -1,4 +1,4 @@
-"""How fast msmtpd receives, beside the C program's msmtpd and Postfix.
+"""How fast msmtpd receives, beside the C program's msmtpd, aiosmtpd and Postfix.
 
 The client is Postfix's smtp-source.  Rates are ratios of runs in the same round; memory and times to a greeting are
 what they are.  As root, both daemons run as a user of their own; the sandbox is required, the log written to a file.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import shutil
 import socket
 import statistics
@@ -15,7 +16,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from bench.programs import RECIPIENT, SENDER, Installed, Way
+from bench.programs import PYTHON, RECIPIENT, SENDER, THEIRS, Installed, Reference, Way
 from bench.send import all_authorities
 from bench.servers import sink
 from bench.table import Figure, ratio
@@ -61,6 +62,8 @@ smtpd_recipient_restrictions = permit_mynetworks, reject
 
 QUEUE = "mkdir -p /var/spool/postfix; mount --bind {folder}/queue /var/spool/postfix"
 """Its queue is where queues are, on a disk; the view's /var is in memory."""
+
+ONE_PROCESS = Path(__file__).with_name("one_process.py")
 
 UNUSED = ("0 ", " ", "keep ")
 """How the entries of master.cf begin, with their options, that are for tests."""
@@ -134,13 +137,22 @@ class Place:
             yield port, daemon
 
     @contextlib.contextmanager
-    def c(self, command: str, environment: Mapping[str, str] | None = None) -> Iterator[int]:
-        """Debian's msmtpd; its port."""
+    def c(self, reference: Reference, command: str, environment: Mapping[str, str] | None = None) -> Iterator[int]:
+        """A C program's msmtpd; its port."""
         port = free_port()
-        root = debian.bundle("msmtp")
-        words = [*self.user, root / "usr/bin/msmtpd", f"--port={port}", f"--command={command}"]
-        variables = {**(environment or {}), "LD_LIBRARY_PATH": debian.library_path(root)}
-        with Daemon(words, ready=greets(port), log=self.folder / "c", environment=variables):
+        words = [*self.user, *reference.words("msmtpd"), f"--port={port}", f"--command={command}"]
+        variables = {**(environment or {}), **reference.environment}
+        with Daemon(words, ready=greets(port), log=self.folder / reference.name, environment=variables):
+            yield port
+
+    @contextlib.contextmanager
+    def aiosmtpd(self, command: str = "") -> Iterator[int]:
+        """Debian's aiosmtpd, run by Debian's Python; its port."""
+        port = free_port()
+        packages = debian.bundle("aiosmtpd") / "usr/lib/python3/dist-packages"
+        words = [*self.user, PYTHON, ONE_PROCESS, str(port), *shlex.split(command)]
+        variables = {"PYTHONPATH": str(packages)}
+        with Daemon(words, ready=greets(port), log=self.folder / "aiosmtpd", environment=variables):
             yield port
 
 
@@ -168,7 +180,7 @@ def in_turn(ports: Sequence[int], client: Client, rounds: int) -> list[list[floa
     return taken
 
 
-def rate(name: str, ours: Sequence[float], theirs: Sequence[float], target: float) -> Figure:
+def rate(name: str, ours: Sequence[float], theirs: Sequence[float], target: float | None) -> Figure:
     """Our rate to theirs."""
     figure = ratio(name, theirs, ours, target)
     figure.least = True
@@ -178,19 +190,34 @@ def rate(name: str, ours: Sequence[float], theirs: Sequence[float], target: floa
 MANY = ("--max-sessions=64", "--max-sessions-per-source=64")
 
 
+DROPPED = (
+    ("1 KiB, a connection a mail", SMALL, 400, False, CONNECTION_A_MAIL),
+    ("1 KiB, several mails a connection", SMALL, 400, True, MAILS_A_CONNECTION),
+    ("1 MiB, a connection a mail", LARGE, 100, False, MEGABYTE),
+    ("1 MiB, several mails a connection", LARGE, 100, True, None),
+)
+"""Mails, their size, how many a run, several a connection or not, our rate to the C program's."""
+
+CLIENTS = (1, 8, 32)
+"""At a time."""
+
+
 def dropped(place: Place, rounds: int) -> Iterator[tuple[str, list[Figure]]]:
-    """Mails into a command that drops them."""
-    with place.ours(*MANY, f"--command={place.drop()}") as (ours, _), place.c(place.drop()) as c:
-        for title, size, number, clients, kept, target in (
-            ("1 KiB, a connection a mail", SMALL, 400, (1, 8, 32), False, CONNECTION_A_MAIL),
-            ("1 KiB, several mails a connection", SMALL, 400, (1, 8, 32), True, MAILS_A_CONNECTION),
-            ("1 MiB, a connection a mail", LARGE, 200, (1, 8), False, MEGABYTE),
-        ):
+    """Mails into a command that drops them; and to an aiosmtpd that drops them itself."""
+    command = place.drop()
+    with contextlib.ExitStack() as stack:
+        ours, _ = stack.enter_context(place.ours(*MANY, f"--command={command}"))
+        references = place.installed.references
+        others = {THEIRS[each.name]: stack.enter_context(place.c(each, command)) for each in references}
+        others["aiosmtpd's"] = stack.enter_context(place.aiosmtpd(command))
+        others["aiosmtpd's, no command"] = stack.enter_context(place.aiosmtpd())
+        for title, size, number, kept, target in DROPPED:
             figures = []
-            for several in clients:
-                client = Client(number, size, several, kept=kept)
-                taken = in_turn([ours, c], client, rounds)
-                figures.append(rate(f"rate, to the C program's, {several} at a time", *taken, target))
+            for clients in CLIENTS:
+                mine, *taken = in_turn([ours, *others.values()], Client(number, size, clients, kept=kept), rounds)
+                for theirs, seconds in zip(others, taken, strict=True):
+                    due = target if theirs in THEIRS.values() else None
+                    figures.append(rate(f"rate, to {theirs}, {clients} at a time", mine, seconds, due))
             yield title, figures
 
 
@@ -203,8 +230,9 @@ def handed_on(place: Place, rounds: int) -> Iterator[tuple[str, list[Figure]]]:
         binaries = str(place.installed.folder / "usr/bin")
         variables = {"HOME": home, "PATH": f"{binaries}:{os.environ.get('PATH', '/usr/bin:/bin')}"}
         ours, _ = stack.enter_context(place.ours(*MANY, environment=variables))
-        command = f"{debian.bundle('msmtp')}/usr/bin/msmtp -f %F --"
-        c = stack.enter_context(place.c(command, {"HOME": home}))
+        reference = place.installed.references[0]
+        command = f"{shlex.join(reference.words('msmtp'))} -f %F --"
+        c = stack.enter_context(place.c(reference, command, {"HOME": home}))
         figures = []
         for clients, target in WARM.items():
             taken = in_turn([ours, c], Client(8 * clients, clients=clients), max(2, rounds // 2))

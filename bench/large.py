@@ -30,7 +30,7 @@ def under_tls(installed: Installed, rounds: int) -> Iterator[tuple[str, list[Fig
     letter = attachment(installed.folder, SIZE * MIB)
     for kind in ("starttls", "tls"):
         with sink(kind, certificate) as port:
-            ours, c, _ = installed.senders(Way(kind, port, certificate.authority))
+            ours, c, *_ = installed.senders(Way(kind, port, certificate.authority))
             runs = measure([ours, c], letter, rounds, piped=False)
         yield (
             f"{SIZE} MiB of base64 from a file, {NAMES[kind]}",
@@ -62,7 +62,7 @@ def many_recipients(installed: Installed, rounds: int) -> Iterator[tuple[str, li
     many = [f"recipient{number}@example.net" for number in range(RECIPIENTS)]
     with contextlib.ExitStack() as stack:
         way = Way("plain", stack.enter_context(sink("plain", certificates.localhost())))
-        ours, c, _ = installed.senders(way)
+        ours, c, *_ = installed.senders(way)
         arguments = ours.command[1:3]
         for name, words, few, letter, little in (
             ("on the command line", many, [RECIPIENT], mail(folder, 1 << 10), mail(folder, 1 << 10)),

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from bench import relay
 from bench.measure import measure
-from bench.programs import OURS, C, Installed, Way
-from bench.send import NAMES, mail
+from bench.programs import CURL, OURS, Installed, Way
+from bench.send import NAMES, mail, of_c
 from bench.servers import sink
 from bench.table import Figure, ratio
 from tests.support import certificates
@@ -77,10 +77,11 @@ def figures(installed: Installed, rounds: int) -> Iterator[tuple[str, list[Figur
                 with sink(kind, certificate, relay.THERE, line.there) as port:
                     way = Way(kind, port, certificate.authority)
                     way.host = relay.THERE
-                    ours, c, _ = installed.senders(way)
-                    runs = measure([ours, c], letter, max(5, rounds // 3), enter=line.here)
-                found.append(ratio(f"{name}, time, to the C program's", runs[OURS].wall, runs[C].wall, target))
-                found += [trips(f"  {one}: round trips", runs[one].wall, round_trip) for one in (OURS, C)]
+                    programs = [program for program in installed.senders(way) if program.name != CURL]
+                    runs = measure(programs, letter, max(5, rounds // 3), enter=line.here)
+                ours = runs[OURS].wall
+                found += [ratio(f"{name}, time, to {theirs}", ours, c.wall, target) for theirs, c in of_c(runs)]
+                found += [trips(f"  {one}: round trips", runs[one].wall, round_trip) for one in runs]
         yield f"1 KiB over a link of {round_trip} ms", found
 
 

@@ -1,4 +1,8 @@
-"""The programs that are compared: ours as a package installs it, ours as pip does, Debian's C program, curl."""
+"""The programs that are compared: ours as a package installs it, ours as pip does, Debian's C program, curl.
+
+There are two C programs, of this machine's Debian and of Debian's unstable, the newest: they do not do the same work in
+the same time.  Where the newest cannot be had, or is not wanted, its figures are left out.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ import sys
 from pathlib import Path
 
 from bench.measure import Program
-from tests.support import debian, upstream
+from tests.support import debian
 
 TOP = Path(__file__).resolve().parents[1]
 INSTALL = TOP / "packaging" / "launcher" / "install.py"
@@ -16,7 +20,10 @@ PYTHON = "/usr/bin/python3"
 SENDER, RECIPIENT = "joe@example.org", "jane@example.net"
 USER, PASSWORD = "joe", "secret"
 
-OURS, C, CURL, PIP = "ours", "C", "curl", "pip"
+OURS, C, NEWEST, CURL, PIP = "ours", "C", "newest C", "curl", "pip"
+
+THEIRS = {C: "the C program's", NEWEST: "the newest C program's"}
+"""What is theirs, in tables."""
 
 EXACTLY = f"auth plain\npassword {PASSWORD}"
 USUALLY = f"auth on\npasswordeval echo {PASSWORD}\nlogfile {{log}}"
@@ -58,11 +65,35 @@ class Way:
         return words
 
 
-class Installed:
-    """The programs, installed below a folder that goes when the benchmark ends."""
+class Reference:
+    """A C program, unpacked: its ``name``, C or NEWEST; what it needs in its ``environment``."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, name: str, root: Path) -> None:
+        self.name = name
+        self.root = root
+        self.environment = {"LD_LIBRARY_PATH": debian.library_path(root)} if name == C else {}
+
+    def words(self, program: str) -> list[str]:
+        """What runs its msmtp or its msmtpd."""
+        path = f"usr/bin/{program}"
+        return [str(self.root / path)] if self.name == C else debian.by_itself(self.root, path)
+
+    def version(self) -> str:
+        """As 1.8.23."""
+        command = [*self.words("msmtp"), "--version"]
+        return subprocess.run(command, env=self.environment, capture_output=True, text=True, check=True).stdout.split()[
+            2
+        ]
+
+
+class Installed:
+    """The programs, installed below a folder that goes when the benchmark ends; ``newest``: both C programs."""
+
+    def __init__(self, folder: Path, *, newest: bool = False) -> None:
         self.folder = folder
+        self.references = [Reference(C, debian.bundle("msmtp"))]
+        if newest:
+            self.references.append(Reference(NEWEST, debian.newest("msmtp")))
         command = [sys.executable, INSTALL, "--prefix", folder / "usr", "--python", PYTHON]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         self.ours = folder / "usr" / "bin" / "msmtp"
@@ -90,13 +121,11 @@ class Installed:
         return file
 
     def senders(self, way: Way, recipients: tuple[str, ...] = (RECIPIENT,)) -> list[Program]:
-        """Ours, the C program and curl, each sending standard input to the server."""
+        """Ours, the C program, curl and, if there, the newest C program, each sending standard input to the server."""
         arguments = ["-C", self.file(way.configuration()), *recipients]
-        root = debian.bundle("msmtp")
-        upstream.upstream_msmtp()
         rcpt = [word for recipient in recipients for word in ("--mail-rcpt", recipient)]
-        return [
-            Program(OURS, [self.ours, *arguments]),
-            Program(C, [root / "usr/bin/msmtp", *arguments], {"LD_LIBRARY_PATH": debian.library_path(root)}),
-            Program(CURL, ["/usr/bin/curl", "-sS", "--crlf", *way.curl(), "--mail-from", SENDER, *rcpt, "-T", "-"]),
+        curl = ["/usr/bin/curl", "-sS", "--crlf", *way.curl(), "--mail-from", SENDER, *rcpt, "-T", "-"]
+        c, *newest = [
+            Program(each.name, [*each.words("msmtp"), *arguments], each.environment) for each in self.references
         ]
+        return [Program(OURS, [self.ours, *arguments]), c, Program(CURL, curl), *newest]

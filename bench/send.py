@@ -13,7 +13,7 @@ import subprocess
 from pathlib import Path
 
 from bench.measure import Runs, measure
-from bench.programs import CURL, OURS, PIP, PYTHON, RECIPIENT, USUALLY, C, Installed, Program, Way
+from bench.programs import CURL, OURS, PIP, PYTHON, RECIPIENT, THEIRS, USUALLY, C, Installed, Program, Way
 from bench.servers import sink, smtp_sink
 from bench.table import Figure, ratio
 from tests.support import certificates
@@ -67,13 +67,18 @@ def server(kind: str, folder: Path, authority: Path) -> Iterator[Way]:
             yield Way(kind, port, authority)
 
 
+def of_c(runs: dict[str, Runs]) -> list[tuple[str, Runs]]:
+    """What is theirs, and the runs, of each C program that ran."""
+    return [(theirs, runs[name]) for name, theirs in THEIRS.items() if name in runs]
+
+
 def small(title: str, runs: dict[str, Runs]) -> tuple[str, list[Figure]]:
     """The figures of one mail of 1 KiB."""
-    ours, c, curl = runs[OURS], runs[C], runs[CURL]
+    ours, curl = runs[OURS], runs[CURL]
     return title, [
-        ratio("time, to the C program's", ours.wall, c.wall, WALL_TO_C),
+        *[ratio(f"time, to {theirs}", ours.wall, c.wall, WALL_TO_C) for theirs, c in of_c(runs)],
         ratio("time, to curl's", ours.wall, curl.wall, WALL_TO_CURL),
-        ratio("processor, to the C program's", ours.cpu, c.cpu, CPU_TO_C),
+        *[ratio(f"processor, to {theirs}", ours.cpu, c.cpu, CPU_TO_C) for theirs, c in of_c(runs)],
         ratio("processor, to curl's", ours.cpu, curl.cpu),
     ]
 
@@ -112,9 +117,9 @@ def large_mails(installed: Installed, rounds: int) -> Iterator[tuple[str, list[F
             yield (
                 f"{name} from a {'pipe' if piped else 'file'}, {NAMES['plain']}",
                 [
-                    ratio("time, to the C program's", runs[OURS].wall, runs[C].wall, LARGE_TO_C),
+                    *[ratio(f"time, to {theirs}", runs[OURS].wall, c.wall, LARGE_TO_C) for theirs, c in of_c(runs)],
                     ratio("time, to curl's", runs[OURS].wall, runs[CURL].wall, None if piped else LARGE_TO_CURL),
-                    ratio("processor, to the C program's", runs[OURS].cpu, runs[C].cpu),
+                    *[ratio(f"processor, to {theirs}", runs[OURS].cpu, c.cpu) for theirs, c in of_c(runs)],
                     Figure(
                         "MiB of memory more than for 1 KiB",
                         [(peak - little[0]) / 1024 for peak in runs[OURS].peak],
@@ -130,7 +135,7 @@ def starts(installed: Installed, rounds: int) -> tuple[str, list[Figure]]:
     bare = Program("bare", [PYTHON, "-I", "-S", "-c", "import posix; posix._exit(0)"])
     site = Program("site", [PYTHON, "-I", "-c", "import os; os._exit(0)"])
     with server("plain", folder, folder) as way:
-        ours, c, _ = installed.senders(way)
+        ours, c, *_ = installed.senders(way)
         pip = Program(PIP, [installed.pip(), *ours.command[1:]])
         runs = measure([ours, c, bare, site, pip], mail(folder, 1 << 10), rounds)
     return "processor's time of 1 KiB in the clear, what it is made of", [
@@ -150,7 +155,7 @@ def trust(installed: Installed, rounds: int) -> tuple[str, list[Figure]]:
     library = Program("library", [PYTHON, "-I", "-S", "-c", "import _ssl, posix; posix._exit(0)"])
     context = "import _ssl, posix; _ssl._SSLContext(16); posix._exit(0)"
     with server("tls", folder, one) as way:
-        ours, c, _ = installed.senders(way)
+        ours, c, *_ = installed.senders(way)
         _, *arguments = installed.senders(Way("tls", way.port, all_authorities(folder)))[0].command
         everybody = Program("everybody", [*ours.command[:1], *arguments])
         programs = [ours, everybody, c, library, Program("context", [PYTHON, "-I", "-S", "-c", context])]
@@ -172,11 +177,13 @@ def flights(installed: Installed) -> Iterator[tuple[str, list[Figure]]]:
         ):
             counted = waits(installed, kind, offers, (RECIPIENT,))
             figures = [Figure("ours", [counted[OURS]], target, exact=True)]
-            figures += [Figure(other, [counted[other]], exact=True) for other in (C, CURL)]
+            figures += [Figure(other, [counted[other]], exact=True) for other in counted if other != OURS]
             if not more:
                 many = waits(installed, kind, offers, tuple(f"r{number}@example.net" for number in range(20)))
                 figures.insert(1, Figure("ours, 20 recipients", [many[OURS]], target, exact=True))
-                figures += [Figure(f"{other}, 20 recipients", [many[other]], exact=True) for other in (C, CURL)]
+                figures += [
+                    Figure(f"{other}, 20 recipients", [many[other]], exact=True) for other in many if other != OURS
+                ]
             yield f"flights, {name}{more}", figures
 
 

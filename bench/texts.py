@@ -34,7 +34,7 @@ def figures(installed: Installed, rounds: int) -> Iterator[tuple[str, list[Figur
         "long": installed.file(accounts(ACCOUNTS)),
     }
     empty = mail(installed.folder, 1)
-    ours, c, _ = installed.senders(Way("plain", 25))
+    ours, c, *_ = installed.senders(Way("plain", 25))
     for name, words, code, target in (
         ("--version", ["--version"], 0, TEXTS_TO_C),
         ("--pretend", ["--pretend", "-C", files["good"], "jane@example.net"], 0, TEXTS_TO_C),

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from bench.daemon import MANY, Client, Place, in_turn, rate
 from bench.measure import Program, measure
-from bench.programs import Installed, Way
+from bench.programs import NEWEST, RECIPIENT, SENDER, Installed, Way
 from bench.servers import sink
 from bench.table import Figure, ratio
 from tests.support import certificates
@@ -21,7 +21,7 @@ from tests.support import certificates
 def installed():
     folder = Path(tempfile.mkdtemp(prefix="msmtp-bench-"))
     folder.chmod(0o755)
-    yield Installed(folder)
+    yield Installed(folder, newest=True)
     shutil.rmtree(folder)
 
 
@@ -59,10 +59,56 @@ def test_a_rate_has_a_target_that_it_should_not_be_below(median, missed):
 def test_both_daemons_take_the_clients_mails(installed, kept):
     place = Place(installed)
     (place.folder / "log").unlink(missing_ok=True)
-    with place.ours(*MANY, f"--command={place.drop()}") as (ours, _), place.c(place.drop()) as c:
+    with (
+        place.ours(*MANY, f"--command={place.drop()}") as (ours, _),
+        place.c(installed.references[0], place.drop()) as c,
+    ):
         taken = in_turn([ours, c], Client(6, clients=2, kept=kept), 2)
     assert [len(times) for times in taken] == [2, 2]
     assert (place.folder / "log").read_text().count("taken in") == 18
+
+
+def test_there_are_two_c_programs_and_the_second_is_newer(installed):
+    here, newest = [tuple(map(int, reference.version().split("."))) for reference in installed.references]
+    assert here < newest
+
+
+def test_the_newest_c_program_sends_and_receives(installed):
+    """Each by the C library that came with it; what it starts runs by the machine's."""
+    place = Place(installed)
+    taken = place.folder / "taken"
+    keep = place.folder / "keep"
+    keep.write_text(f'#!/bin/sh\necho "libraries:$LD_LIBRARY_PATH" >>{taken}\ncat >>{taken}\n')
+    keep.chmod(0o755)
+    letter = installed.folder / "letter"
+    letter.write_text("Subject: hello\n\nhello\n")
+    with place.c(installed.references[1], str(keep)) as port:
+        *_, newest = installed.senders(Way("plain", port))
+        assert newest.name == NEWEST
+        measure([newest], letter, 1)
+    lines = taken.read_text().splitlines()
+    assert lines.count("libraries:") == lines.count("Subject: hello") == 2
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_aiosmtpd_takes_the_clients_mails(installed, kept):
+    place = Place(installed)
+    taken = place.folder / f"taken.{kept}"
+    keep = place.folder / "keep"
+    keep.write_text(f'#!/bin/sh\necho "$@" >>{taken}\nexec cat >>{taken}\n')
+    keep.chmod(0o755)
+    with place.aiosmtpd(f"{keep} from %F --") as port:
+        Client(6, kept=kept).seconds(port)
+    lines = taken.read_text().splitlines()
+    assert lines.count(f"from {SENDER} -- {RECIPIENT}") == 6
+    assert len([line for line in lines if line.startswith("Message-Id:")]) == 6
+    with place.aiosmtpd() as port:
+        Client(6, clients=2, kept=kept).seconds(port)
+
+
+def test_aiosmtpd_answers_as_the_command_ends(installed):
+    with Place(installed).aiosmtpd("/bin/false") as port, pytest.raises(RuntimeError, match="the command failed"):
+        Client(1).seconds(port)
 
 
 def test_a_mail_that_is_not_taken_is_no_measurement(installed):

@@ -4,6 +4,8 @@ Mail servers exclude one another as packages, and a test bed must not turn the m
 be installed, ``apt-get download`` that, unpack it below ``.cache/debian/RELEASE/NAME`` and run it from there, under a private
 view of the file system (:mod:`tests.support.view`) or with a library path.  Nothing of this needs root but the view.
 
+:func:`newest` takes a bundle from Debian's unstable instead, with its C library and all else that it needs.
+
 ``python3 -m tests.support.debian`` fetches everything in :data:`BUNDLES` ahead; it uses the standard library only.
 """
 
@@ -17,7 +19,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 CACHE = Path(__file__).parents[2] / ".cache" / "debian"
@@ -47,6 +49,8 @@ BUNDLES = {
     "nodemailer": ("node-nodemailer", "nodejs"),
     "systemd": ("systemd",),
     "docker-compose": ("docker-compose",),
+    "aiosmtpd": ("python3-aiosmtpd",),
+    "nullmailer": ("nullmailer",),
 }
 
 # Bundles that only some releases have; tests of the others are not for them (see the marker "releases" in conftest.py).
@@ -54,6 +58,9 @@ ONLY_IN = {"dante": ("bookworm",)}
 
 # Which of a bundle's packages the machine may hold without our knowing is apt's business; these are never skipped.
 ALWAYS = {"msmtp", "msmtp-mta"}
+
+NEWEST = "sid"
+KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
 def release() -> str:
@@ -110,6 +117,41 @@ def bundle(name: str) -> Path:
     return folder / "root"
 
 
+def newest(name: str) -> Path:
+    """As :func:`bundle`, of Debian's unstable as it was when first asked for; its programs are run by :func:`by_itself`.
+
+    The machine's apt fetches it, by lists of its own that know no package to be installed here, and checks it as ever.
+    Raises RuntimeError if it cannot be had: no network, another system's apt, a release that does not go together.
+    """
+    folder = CACHE / NEWEST / name
+    with locked(folder):
+        if not (folder / "complete").exists():
+            shutil.rmtree(folder / "root", ignore_errors=True)
+            options = _lists_of_its_own(folder / "apt")
+            _run(["apt-get", *options, "update"])
+            _fetch(BUNDLES[name], folder, options)
+            shutil.rmtree(folder / "apt")
+            (folder / "complete").touch()
+    return folder / "root"
+
+
+def by_itself(root: Path, path: str) -> list[str]:
+    """The words that run a program of :func:`newest` by the C library and the other libraries that came with it."""
+    libraries = library_path(root)
+    (loader,) = Path(libraries).glob("ld-linux*.so.*")
+    return [str(loader), "--library-path", libraries, str(root / path)]
+
+
+def mirror() -> str:
+    """Where this machine's own packages come from."""
+    for file in (Path("/etc/apt/sources.list"), *Path("/etc/apt/sources.list.d").glob("*")):
+        if file.exists() and (
+            found := re.search(r"^(?:URIs:|deb(?: \[.*?\])?) +(\S+debian/?)\s", file.read_text(), re.MULTILINE)
+        ):
+            return found[1]
+    return "http://deb.debian.org/debian"
+
+
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """One process at a time works in this folder."""
@@ -119,21 +161,40 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def _fetch(packages: tuple[str, ...], folder: Path) -> None:
+def _lists_of_its_own(folder: Path) -> list[str]:
+    """Options by which apt knows unstable and nothing else, and no package that is installed."""
+    for name in ("state/lists/partial", "cache/archives/partial"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    sources = folder / "sources.list"
+    sources.write_text(f"deb [signed-by={KEYS}] {mirror()} {NEWEST} main\n")
+    settings = {
+        "Dir::Etc::SourceList": sources,
+        "Dir::Etc::SourceParts": "/nonexistent",
+        "Dir::State": folder / "state",
+        "Dir::State::Status": "/dev/null",
+        "Dir::Cache": folder / "cache",
+        "Acquire::Languages": "none",
+        "APT::Update::Error-Mode": "any",
+    }
+    return [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
+
+
+def _fetch(packages: tuple[str, ...], folder: Path, options: Sequence[str] = ()) -> None:
     root = folder / "root"
     root.mkdir()
-    wanted = _missing(packages)
+    wanted = _missing(packages, options)
     if wanted:
-        _run(["apt-get", "download", *wanted], folder)
+        _run(["apt-get", *options, "download", *wanted], folder)
     for package in sorted(folder.glob("*.deb")):
         _run(["dpkg-deb", "-x", package.name, "root"], folder)
         package.unlink()
     _merge_usr(root)
 
 
-def _missing(packages: tuple[str, ...]) -> list[str]:
+def _missing(packages: tuple[str, ...], options: Sequence[str]) -> list[str]:
     """What apt would install for these packages, as NAME=VERSION."""
-    plan = _run(["apt-get", "-s", "-y", "--no-install-recommends", "-o", "Debug::NoLocking=1", "install", *packages])
+    asked = ["-s", "-y", "--no-install-recommends", "-o", "Debug::NoLocking=1", "install", *packages]
+    plan = _run(["apt-get", *options, *asked])
     found = dict(re.findall(r"^Inst (\S+) (?:\[\S+\] )?\((\S+) ", plan, re.MULTILINE))
     return [f"{name}={version}" for name, version in found.items()] + sorted(ALWAYS.intersection(packages) - set(found))
 

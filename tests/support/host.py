@@ -82,19 +82,11 @@ def system(suite: str) -> Path:
     folder = FOLDER / suite
     with debian.locked(folder):
         if not is_there(suite):
-            from tests.support import trixie
-
             (folder / "complete").unlink(missing_ok=True)
             shutil.rmtree(folder / "root", ignore_errors=True)
             packages = ",".join(SYSTEM)
-            words = [
-                "debootstrap",
-                "--variant=minbase",
-                f"--include={packages}",
-                suite,
-                folder / "root",
-                trixie.mirror(),
-            ]
+            options = ["--variant=minbase", f"--include={packages}"]
+            words = ["debootstrap", *options, suite, folder / "root", debian.mirror()]
             subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
             script = MAKE.format(ready=" ".join(READY))
             subprocess.run(["sh", "-e", "-c", script, folder / "root"], check=True, stdout=subprocess.DEVNULL)

@@ -24,7 +24,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-from tests.support import debian, trixie
+from tests.support import debian
 from tests.support.processes import wait_for
 
 TOP = Path(__file__).parents[2]
@@ -70,7 +70,7 @@ def base() -> str:
         if podman("image", "exists", BASE, check=False).returncode:
             root = FOLDER / "root"
             shutil.rmtree(root, ignore_errors=True)
-            words = ["debootstrap", "--variant=minbase", debian.release(), root, trixie.mirror()]
+            words = ["debootstrap", "--variant=minbase", debian.release(), root, debian.mirror()]
             subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
             archive = FOLDER / "base.tar"
             subprocess.run(["tar", "-C", root, "-cf", archive, "."], check=True)

@@ -9,7 +9,6 @@ mount namespace of their own, with folders of this machine at the same path.  Ne
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -44,20 +43,11 @@ def root() -> Path:
             (FOLDER / "complete").unlink(missing_ok=True)
             shutil.rmtree(FOLDER / "root", ignore_errors=True)
             packages = ",".join(PACKAGES)
-            command = ["debootstrap", "--variant=minbase", f"--include={packages}", "trixie", FOLDER / "root", mirror()]
+            options = ["--variant=minbase", f"--include={packages}"]
+            command = ["debootstrap", *options, "trixie", FOLDER / "root", debian.mirror()]
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
             (FOLDER / "complete").write_text(" ".join(PACKAGES))
     return FOLDER / "root"
-
-
-def mirror() -> str:
-    """Where this machine's own packages come from."""
-    for file in (Path("/etc/apt/sources.list"), *Path("/etc/apt/sources.list.d").glob("*")):
-        if file.exists() and (
-            found := re.search(r"^(?:URIs:|deb(?: \[.*?\])?) +(\S+debian/?)\s", file.read_text(), re.MULTILINE)
-        ):
-            return found[1]
-    return "http://deb.debian.org/debian"
 
 
 def run(
