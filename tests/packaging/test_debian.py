@@ -27,6 +27,12 @@ def contents(package: Path) -> dict[str, str]:
     return {line.split()[5].removeprefix("."): line.split()[0] for line in lines}
 
 
+def conffiles(package: Path) -> list[str]:
+    return subprocess.run(
+        ["dpkg-deb", "-I", package, "conffiles"], capture_output=True, text=True, check=True
+    ).stdout.split()
+
+
 def field(package: Path, name: str) -> str:
     return subprocess.run(["dpkg-deb", "-f", package, name], capture_output=True, text=True, check=True).stdout.strip()
 
@@ -71,6 +77,8 @@ def test_the_mailer(packages):
         "/usr/bin/msmtpd",
     } <= files.keys()
     assert files["/etc/msmtpd/msmtprc"] == "-rw-------"
+    assert files["/etc/msmtpd/policy"] == "-rw-r--r--"
+    assert {"/etc/msmtpd.conf", "/etc/msmtpd/msmtprc", "/etc/msmtpd/policy"} <= set(conffiles(mta))
     assert field(mta, "Provides") == "mail-transport-agent"
     assert "mail-transport-agent" in field(mta, "Conflicts").split(", ")
     assert field(mta, "Replaces") == "mail-transport-agent"
