@@ -196,6 +196,15 @@ def test_a_hanging_supervisor_is_seen_by_the_watchdog(host):
         mails(host)
 
 
+def test_what_both_services_hold_in_memory(host):
+    host.run("systemctl restart msmtpd-send.service msmtpd.service; echo hello | sendmail you@example.net")
+    mails(host)
+    shares = (
+        "cat $(pgrep -x 'msmtpd.*' | sed 's,.*,/proc/&/smaps_rollup,') | awk '/^Pss:/ { sum += $2 } END { print sum }'"
+    )
+    assert 10_000 < int(host.said(f"sleep 2; {shares}")) < 35 * 1024
+
+
 def test_a_reload_refuses_no_connection(host):
     host.run("systemctl start msmtpd.service")
     first = host.said("systemctl show -P MainPID msmtpd.service")

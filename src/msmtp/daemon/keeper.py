@@ -16,6 +16,7 @@ one to the next.
 
 from __future__ import annotations
 
+import gc
 import signal
 import time
 
@@ -159,6 +160,8 @@ class Keeper:
             }
         )
         titles.set_title("keeper")
+        gc.collect()
+        gc.freeze()  # what all processes are made of is left alone when one of them looks for cycles, and stays shared
         self.start(self.generation)
         self.loop.after(READY_PATIENCE, self.too_late)
         self.loop.after(self.manager.interval, self.watchdog)
