@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import daemon, large, link, send, texts
+from bench import daemon, large, link, nullmailer, send, texts
 from bench.programs import Installed
 from bench.table import head
 from tests.support import debian
@@ -21,6 +21,7 @@ PARTS = {
     "texts": texts.figures,
     "large": large.figures,
     "link": link.figures,
+    "nullmailer": nullmailer.figures,
     "daemon": daemon.figures,
 }
 

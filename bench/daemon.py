@@ -18,7 +18,7 @@ from pathlib import Path
 
 from bench.programs import PYTHON, RECIPIENT, SENDER, THEIRS, Installed, Reference, Way
 from bench.send import all_authorities
-from bench.servers import sink
+from bench.servers import disk, sink
 from bench.table import Figure, ratio
 from tests.support import certificates, debian
 from tests.support.processes import Daemon, free_port
@@ -60,10 +60,12 @@ smtpd_recipient_restrictions = permit_mynetworks, reject
 """
 
 
-QUEUE = "mkdir -p /var/spool/postfix; mount --bind {folder}/queue /var/spool/postfix"
+QUEUE = "mkdir -p /var/spool/postfix; mount --bind {queue} /var/spool/postfix"
 """Its queue is where queues are, on a disk; the view's /var is in memory."""
 
 ONE_PROCESS = Path(__file__).with_name("one_process.py")
+
+FLUSHES = 50
 
 UNUSED = ("0 ", " ", "keep ")
 """How the entries of master.cf begin, with their options, that are for tests."""
@@ -239,32 +241,44 @@ def handed_on(place: Place, rounds: int) -> Iterator[tuple[str, list[Figure]]]:
             figures.append(rate(f"rate, to the C pair's, {clients} at a time", *taken, target))
         yield "1 KiB, the default command, STARTTLS and AUTH, a connection a mail", figures
         if not os.geteuid():
-            other = stack.enter_context(postfix(place.installed.folder))
+            queue = stack.enter_context(disk())
+            flushes = [flush(queue) for _ in range(FLUSHES)]
+            other = stack.enter_context(postfix(place.installed.folder, queue))
             taken = in_turn([ours, other], Client(200, clients=8), rounds)
-            yield "the same, beside Postfix that accepts", [rate("rate, 8 at a time", *taken, TO_POSTFIX)]
+            yield (
+                "the same, beside Postfix that accepts",
+                [
+                    rate("rate, 8 at a time", *taken, TO_POSTFIX),
+                    Figure("ms of an fsync on the disk of its queue", flushes),
+                ],
+            )
 
 
 @contextlib.contextmanager
-def postfix(folder: Path) -> Iterator[int]:
-    """Postfix, which accepts mails, and drops them later; its port."""
+def postfix(folder: Path, queue: Path) -> Iterator[int]:
+    """Postfix, which accepts mails into its ``queue``, and drops them later; its port."""
     from tests.support.peers.base import daemon
     from tests.support.peers.postfix import MASTER, PREPARE
 
     place = folder / "postfix"
     (place / "scratch").mkdir(parents=True)
-    (place / "queue").mkdir()
     port = free_port()
     services = MASTER.format(folder=place, smtp=port, submission=0, submissions=0).splitlines()
     (place / "main.cf").write_text(POSTFIX)
     (place / "master.cf").write_text("\n".join([line for line in services if not line.startswith(UNUSED)]) + "\n")
-    with daemon(
-        place,
-        ["postfix"],
-        ["postfix", "start-fg"],
-        {"smtp": port},
-        QUEUE.format(folder=place) + PREPARE.format(folder=place),
-    ):
+    prepare = QUEUE.format(queue=queue) + PREPARE.format(folder=place)
+    with daemon(place, ["postfix"], ["postfix", "start-fg"], {"smtp": port}, prepare):
         yield port
+
+
+def flush(queue: Path) -> float:
+    """Milliseconds until a mail is on the disk: fsync(2), which Postfix waits for once a mail."""
+    with (queue / "probe").open("wb") as file:
+        file.write(b"x" * SMALL)
+        file.flush()
+        begun = time.perf_counter()
+        os.fsync(file)
+        return (time.perf_counter() - begun) * 1000
 
 
 def memory(place: Place) -> tuple[str, list[Figure]]:

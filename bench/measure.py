@@ -41,12 +41,16 @@ class Program:
 
 
 class Runs:
-    """The runs of one program, one a round: seconds of ``wall`` and ``cpu``, ``peak`` memory in KiB."""
+    """The runs of one program, one a round: seconds of ``wall`` and ``cpu``, ``peak`` memory in KiB.
 
-    def __init__(self, runs: Sequence[tuple[float, float, int]]) -> None:
+    ``begun``: when, by the clock of time.perf_counter.
+    """
+
+    def __init__(self, runs: Sequence[tuple[float, float, int, float]]) -> None:
         self.wall = [run[0] for run in runs]
         self.cpu = [run[1] for run in runs]
         self.peak = [run[2] for run in runs]
+        self.begun = [run[3] for run in runs]
 
 
 def measure(
@@ -76,8 +80,8 @@ def measure(
 
 def run(
     command: list[str], environment: dict[str, str], code: int, mail: str, *, piped: bool
-) -> tuple[float, float, int]:
-    """One run: wall seconds, seconds of processor time, KiB of memory at its peak."""
+) -> tuple[float, float, int, float]:
+    """One run: wall seconds, seconds of processor time, KiB of memory at its peak, when it began."""
     feeder = 0
     if piped:
         feeder, source = feed(mail)
@@ -95,7 +99,7 @@ def run(
         os.waitpid(feeder, 0)
     if os.waitstatus_to_exitcode(status) != code:
         sys.exit(f"{' '.join(command)}: exit code {os.waitstatus_to_exitcode(status)}")
-    return wall, used.ru_utime + used.ru_stime, used.ru_maxrss
+    return wall, used.ru_utime + used.ru_stime, used.ru_maxrss, start
 
 
 def feed(mail: str) -> tuple[int, int]:
@@ -119,7 +123,7 @@ def feed(mail: str) -> tuple[int, int]:
 def main() -> None:
     """Do what is asked on standard input; one round before those that count."""
     plan, mail, rounds, piped = marshal.load(sys.stdin.buffer)  # noqa: S302 - our own words
-    runs: dict[str, list[tuple[float, float, int]]] = {name: [] for name, *_ in plan}
+    runs: dict[str, list[tuple[float, float, int, float]]] = {name: [] for name, *_ in plan}
     for number in range(rounds + 1):
         for name, command, environment, code in plan:
             result = run(command, environment, code, mail, piped=piped)

@@ -6,6 +6,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from tests.support import debian
@@ -45,3 +46,12 @@ def sink(way: str, certificate: Certificate, host: str = "127.0.0.1", enter: Seq
             yield int(process.stdout.readline())
         finally:
             process.terminate()
+
+
+@contextlib.contextmanager
+def disk() -> Iterator[Path]:
+    """A folder for a queue, beside the unpacked packages: on a disk; /tmp is in memory on many machines."""
+    with tempfile.TemporaryDirectory(prefix="queue-", dir=debian.CACHE.parent) as folder:
+        place = Path(folder, "queue")
+        place.mkdir()
+        yield place

@@ -18,6 +18,7 @@ END = b"\r\n.\r\n"
 WELCOME = b"235 2.7.0 welcome\r\n"
 
 ANSWERS = {
+    b"HELO": b"250 sink\r\n",
     b"MAIL": b"250 2.1.0 ok\r\n",
     b"RCPT": b"250 2.1.5 ok\r\n",
     b"RSET": b"250 2.0.0 ok\r\n",
