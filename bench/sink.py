@@ -40,16 +40,23 @@ class Session:
 
     def serve(self) -> None:
         """Answer until the client goes."""
-        with contextlib.suppress(OSError), self.socket:
-            if self.way == "tls":
+        with contextlib.suppress(OSError):
+            try:
+                self.talk()
+            finally:
+                self.socket.close()  # the one that it is by then, with TLS or without
+
+    def talk(self) -> None:
+        """The same, until something fails."""
+        if self.way == "tls":
+            self.start_tls()
+        self.socket.sendall(b"220 sink ready\r\n")
+        while data := self.socket.recv(BLOCK):
+            self.input += data
+            if answers := self.answers():
+                self.socket.sendall(answers)
+            if self.way == "handshake":
                 self.start_tls()
-            self.socket.sendall(b"220 sink ready\r\n")
-            while data := self.socket.recv(BLOCK):
-                self.input += data
-                if answers := self.answers():
-                    self.socket.sendall(answers)
-                if self.way == "handshake":
-                    self.start_tls()
 
     def start_tls(self) -> None:
         """Take the client's handshake."""

@@ -50,7 +50,7 @@ class Figure:
         value = f"{self.median:.0f}" if self.exact else f"{self.median:.2f}"
         target = "" if self.target is None else f"{self.target:g}"
         verdict = MISSED if self.missed(tolerance) else ""
-        return f"  {self.name:<56}{value:>8}  {self.spread():<16}{target:>6}  {verdict}".rstrip()
+        return f"  {self.name:<60}{value:>8}  {self.spread():<16}{target:>6}  {verdict}".rstrip()
 
 
 def ratio(name: str, ours: Sequence[float], theirs: Sequence[float], target: float | None = None) -> Figure:
@@ -60,4 +60,4 @@ def ratio(name: str, ours: Sequence[float], theirs: Sequence[float], target: flo
 
 def head(title: str) -> str:
     """A part of the table."""
-    return f"\n{title}\n  {'':<56}{'median':>8}  {'middle half':<16}{'target':>6}"
+    return f"\n{title}\n  {'':<60}{'median':>8}  {'middle half':<16}{'target':>6}"
