@@ -281,8 +281,8 @@ passwords, for large mails, for the status socket.
 """
 
 FILES = """
-- /etc/msmtpd.conf, /etc/msmtpd/policy, /etc/msmtpd/msmtprc: of the units that packages install, the options (`--config`),
-the rules that the options name (`--policy`), and the mail server's settings for delivery alone.
+- /etc/msmtpd.conf, /etc/msmtpd/policy, /etc/msmtpd/msmtprc: of the units that packages install, the options
+(`--config`), the rules that the options name (`--policy`), and the mail server's settings for delivery alone.
 - `$CREDENTIALS_DIRECTORY`/_user_: the password of this user of `--auth`; if there is only one user without a command,
 `$CREDENTIALS_DIRECTORY`/auth is as good. systemd makes them (`LoadCredential=`, `SetCredentialEncrypted=`).
 - /var/tmp, or `$STATE_DIRECTORY`: where mails of more than 1 MiB are while they come in, without a name.
