@@ -211,6 +211,8 @@ def dropped(place: Place, rounds: int) -> Iterator[tuple[str, list[Figure]]]:
         ours, _ = stack.enter_context(place.ours(*MANY, f"--command={command}"))
         references = place.installed.references
         others = {THEIRS[each.name]: stack.enter_context(place.c(each, command)) for each in references}
+        unconfined, _ = stack.enter_context(place.ours(*MANY, "--sandbox=off", f"--command={command}"))
+        others["ours with the sandbox off"] = unconfined
         others["aiosmtpd's"] = stack.enter_context(place.aiosmtpd(command))
         others["aiosmtpd's, no command"] = stack.enter_context(place.aiosmtpd())
         for title, size, number, kept, target in DROPPED:

@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from bench import daemon
 from bench.daemon import MANY, Client, Place, in_turn, rate
 from bench.measure import Program, measure
 from bench.programs import NEWEST, RECIPIENT, SENDER, Installed, Way
@@ -109,6 +110,25 @@ def test_aiosmtpd_takes_the_clients_mails(installed, kept):
 def test_aiosmtpd_answers_as_the_command_ends(installed):
     with Place(installed).aiosmtpd("/bin/false") as port, pytest.raises(RuntimeError, match="the command failed"):
         Client(1).seconds(port)
+
+
+def test_mails_are_dropped_by_all_daemons_in_turn(installed, monkeypatch):
+    monkeypatch.setattr(daemon, "DROPPED", (("some", 1000, 4, False, 0.001),))
+    monkeypatch.setattr(daemon, "CLIENTS", (2,))
+    ((_, figures),) = daemon.dropped(Place(installed), 1)
+    targets = {figure.name.removeprefix("rate, to ").removesuffix(", 2 at a time"): figure.target for figure in figures}
+    assert targets == {
+        "the C program's": 0.001,
+        "the newest C program's": 0.001,
+        "ours with the sandbox off": None,
+        "aiosmtpd's": None,
+        "aiosmtpd's, no command": None,
+    }
+    assert all(len(figure.values) == 1 for figure in figures)
+
+
+def test_an_fsync_is_waited_for(tmp_path):
+    assert daemon.flush(tmp_path) > 0
 
 
 def test_a_mail_that_is_not_taken_is_no_measurement(installed):
