@@ -28,6 +28,7 @@ from tests.support.daemon import (
 )
 from tests.support.processes import Daemon, free_port, listens, wait_for
 
+from msmtp.daemon.inetd import copy
 from msmtp.daemon.slots import take_by_lock
 
 CLIENT_SAYS = (
@@ -372,6 +373,21 @@ def test_standard_input_and_output_may_be_pipes(folder, recorder):
         *(b"220", b"250", b"250", b"250", b"354", b"250", b"221")
     ]
     assert recorder.mails(1)[0].content == b"Subject: hi\n\nho\n"
+
+
+def test_behind_pipes_the_last_words_are_passed_on_though_nobody_reads_what_the_client_still_says():
+    """As with a 421 at once: there is input, and the session is over."""
+    session, ours = socket.socketpair()
+    client, writes = os.pipe()
+    reads, says = os.pipe()
+    os.write(says, b"QUIT\r\n")
+    session.sendall(b"421 4.3.2 x\r\n")
+    session.close()
+    copy(reads, writes, ours)
+    ours.close()
+    assert os.read(client, 100) == b"421 4.3.2 x\r\n"
+    for each in (client, writes, reads, says):
+        os.close(each)
 
 
 def test_sessions_of_inetd_share_slots_where_the_daemon_has_a_folder(folder, recorder):

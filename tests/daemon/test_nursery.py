@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 
 import pytest
@@ -114,3 +115,41 @@ def test_it_is_not_entered_at_once_without_its_parent():
     finally:
         roles.nursery.close()
         roles.worker.close()
+
+
+def waiting(daemon: Msmtpd) -> set[int]:
+    """Workers that wait, all of them as there is no session."""
+    wait_for(lambda: daemon.status()["waiting_workers"] == Settings().workers_ahead)
+    return set(daemon.processes()["worker"])
+
+
+def test_a_worker_that_is_killed_while_it_waits_is_told_of_as_what_it_was(daemon):
+    victim, *_ = waiting(daemon)
+    os.kill(victim, signal.SIGKILL)
+    daemon.wait_logged("a worker that waited was ended by signal 9")
+    daemon.wait_logged("cannot make a process: a worker ended before its work; next attempt in 1 s")
+    assert daemon.status()["worker_deaths"] == 1
+
+
+def test_workers_that_are_told_to_end_while_they_wait_are_no_fault_and_others_take_their_places():
+    with Msmtpd() as daemon:  # which looks for words of a fault in its log when it ends
+        before = waiting(daemon)
+        for pid in before:
+            os.kill(pid, signal.SIGTERM)
+        wait_for(lambda: not any(map(is_there, before)))
+        with daemon.talk() as talk:
+            talk.hear()  # 421 in the pause, or 220 behind it
+        assert not waiting(daemon) & before
+        daemon.log_file.write_text(re.sub(r".*refused connection.*no process for it\n", "", daemon.log()))
+
+
+def test_at_a_stop_nothing_is_said_of_workers_that_waited():
+    """Whoever ends a daemon by a signal to each of its processes may reach the workers first."""
+    for _ in range(5):
+        with Msmtpd() as daemon:
+            for pid in (*waiting(daemon), daemon.keeper):
+                os.kill(pid, signal.SIGTERM)
+            assert daemon.process
+            daemon.process.wait(30)
+            daemon.stop()
+            assert "stopped" in daemon.log()

@@ -19,13 +19,16 @@ from time import monotonic_ns
 
 from msmtp import sandbox
 from msmtp.daemon import delivery, descriptors, events, listeners, peers, privileges, service, throttle, titles, worker
-from msmtp.daemon.channel import Channel, pair
+from msmtp.daemon.brokers import Brokers
+from msmtp.daemon.channel import pair
 from msmtp.daemon.journal import open_journal
 from msmtp.daemon.listeners import Listener
+from msmtp.daemon.loop import Loop
 from msmtp.daemon.requests import SCRIPTED
+from msmtp.daemon.sessions import Sessions
 from msmtp.daemon.slots import Slots, take_by_lock
 from msmtp.daemon.status import Page
-from msmtp.daemon.supervisor import Supervisor, Worker
+from msmtp.daemon.workers import Workers
 from msmtp.exits import EX_OK
 from msmtp.failures import ServiceFailure
 from msmtp.smtp.server_replies import REPLIES
@@ -35,9 +38,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from msmtp.config.daemon_settings import Settings
     from msmtp.daemon.journal import Journal
-    from msmtp.daemon.peers import Peer
     from msmtp.daemon.policy import Policy
     from msmtp.daemon.privileges import Users
+    from msmtp.daemon.workers import Worker
 
 _BLOCK = 65_536
 
@@ -57,8 +60,7 @@ def serve(settings: Settings) -> int:
         events.refused(journal, "a client", "all slots are taken")
         return EX_OK
     verifiers = _verifiers(settings)
-    session = OneSession(settings, connection, journal, users, verifiers)
-    session.scripted = scripted
+    session = OneSession(settings, connection, journal, users, verifiers, scripted=scripted)
     try:
         session.run()
     finally:
@@ -95,36 +97,96 @@ def _verifiers(settings: Settings) -> int:
     return passwords.verifiers(settings, may_ask=False)
 
 
-class OneSession(Supervisor):
-    """A supervisor of one session, and the brokers it needs, in one process."""
+class OneWorker(Workers):
+    """One worker, forked here and not by a nursery."""
 
-    def __init__(
-        self, settings: Settings, connection: _socket.socket, journal: Journal, users: Users, verifiers: int
+    def fork(self, settings: Settings, journal: Journal, users: Users, prepared: sandbox.Prepared | None) -> None:
+        """Make it.  Raises ServiceFailure."""
+        ours, theirs = pair()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            raise ServiceFailure(f"the system gives no process for the session: {error.strerror}") from None
+        if not pid:
+            try:
+                self._loop.close()
+                kept = (prepared.ruleset,) if prepared else ()
+                descriptors.keep_only({theirs, *journal.descriptors(), *kept})
+                titles.set_title("worker")
+                privileges.drop(users.worker)
+                worker.run(theirs, settings, prepared, settings.sandbox)
+            finally:
+                os._exit(70)  # noqa: SLF001 - public, whatever its name says
+        os.close(theirs)
+        self.welcome(pid, os.pidfd_open(pid), ours)
+
+    def ask_how_it_ended(self, child: Worker) -> None:
+        """Wait for it: nobody else can."""
+        ended = os.waitid(os.P_PIDFD, child.pidfd, os.WEXITED)
+        if ended and (ended.si_code, ended.si_status) != (os.CLD_EXITED, 0):
+            status = ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
+            self.tell_of_death(child.session, status)
+
+
+def _nothing(*_: object) -> None:
+    """There is nobody to be told: with one session, nothing follows from it."""
+
+
+class OneSession:
+    """What one session needs, in one process: the supervisor's parts, and the brokers themselves."""
+
+    def __init__(  # noqa: PLR0913 - all that belongs to it
+        self,
+        settings: Settings,
+        connection: _socket.socket,
+        journal: Journal,
+        users: Users,
+        verifiers: int,
+        *,
+        scripted: bool = False,
     ) -> None:
-        self.far_end, keeper = pair()
-        super().__init__(
-            settings,
-            listeners=[],
-            keeper=keeper,
-            status=-1,
-            slots=Slots(settings.max_sessions),
-            page=Page(),
-            journal=journal,
-            users=users,
-        )
+        """``scripted``: the client need not wait for replies."""
+        self.settings = settings
         self.connection = connection
+        self.journal = journal
+        self.users = users
         self.verifiers = verifiers
+        self.page = Page()
+        self.loop = Loop()
         self.delivery: delivery.DeliveryBroker | None = None
         self.policy: Policy | None = None
-        self.scripted = False
+        slots = Slots(settings.max_sessions)
+        self.brokers = Brokers(settings, self.loop, changed=_nothing, hung=_nothing)
+        self.workers = OneWorker(
+            settings,
+            self.loop,
+            slots=slots.number,
+            page=self.page,
+            journal=journal,
+            user=users.worker,
+            changed=self.end_if_done,
+        )
+        self.sessions = Sessions(
+            settings,
+            self.loop,
+            listeners=[],
+            workers=self.workers,
+            brokers=self.brokers,
+            slots=slots,
+            page=self.page,
+            journal=journal,
+            rested=_nothing,
+            flags=SCRIPTED if scripted else 0,
+        )
 
     def run(self) -> None:
         """Serve the session, and the mails that it leaves behind."""
         self.prepare()
         self.loop.on_signals({signal.SIGTERM: self.stop, signal.SIGINT: self.stop, signal.SIGHUP: lambda: None})
         kind = "unix" if self.connection.family == _socket.AF_UNIX else "inet"
-        self.begin(Listener(-1, "standard input", kind), self.connection)
-        if self.working:
+        begun = self.sessions.begin(Listener(-1, "standard input", kind), self.connection)
+        self.workers.dismiss()  # there is no other, and none is to come
+        if begun:
             self.loop.run()
 
     def prepare(self) -> None:
@@ -134,14 +196,14 @@ class OneSession(Supervisor):
             from msmtp.daemon import guard
 
             self.policy = guard.load(settings)
-        self.watcher = peers.Watcher()
+        self.sessions.prepare()
         worker.warm(settings)
         roles = []
         if settings.sandbox != sandbox.OFF:
             roles = [delivery.prepare(settings), worker.prepare(settings)]
         if settings.sandbox == sandbox.REQUIRE:
             sandbox.check(*roles)
-        self.waiting.append(self.fork(roles[1] if roles else None))
+        self.workers.fork(settings, self.journal, self.users, roles[1] if roles else None)
         tls = self.fork_tls() if settings.tls_cert else -1
         if self.users.change:
             privileges.drop(self.users.delivery)
@@ -150,39 +212,7 @@ class OneSession(Supervisor):
             (events.confined if applied.complete else events.unconfined)(self.journal, applied.line())
         self.begin_brokers()
         if tls >= 0:
-            self.take_broker("tls", tls)
-
-    def fork(self, prepared: sandbox.Prepared | None) -> Worker:
-        """Make the worker.  Raises ServiceFailure."""
-        ours, theirs = pair()
-        try:
-            pid = os.fork()
-        except OSError as error:
-            raise ServiceFailure(f"the system gives no process for the session: {error.strerror}") from None
-        if not pid:
-            try:
-                self.loop.close()
-                kept = (prepared.ruleset,) if prepared else ()
-                descriptors.keep_only({theirs, *self.journal.descriptors(), *kept})
-                titles.set_title("worker")
-                privileges.drop(self.users.worker)
-                worker.run(theirs, self.settings, prepared, self.settings.sandbox)
-            finally:
-                os._exit(70)  # noqa: SLF001 - public, whatever its name says
-        os.close(theirs)
-        channel = Channel(ours)
-        channel.set_blocking(False)
-        child = Worker(pid, os.pidfd_open(pid), channel)
-        self.loop.watch(child.pidfd, lambda _events: self.on_end(child))
-        self.loop.watch(ours, lambda _events: self.on_worker(child))
-        return child
-
-    def status_of(self, child: Worker) -> int:
-        """How the worker ended, as the kernel says."""
-        ended = os.waitid(os.P_PIDFD, child.pidfd, os.WEXITED)
-        if ended is None:
-            return 0
-        return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
+            self.brokers.take("tls", tls)
 
     def fork_tls(self) -> int:
         """Have a process hold the key; give the way to it."""
@@ -204,10 +234,6 @@ class OneSession(Supervisor):
         os.close(theirs)
         return ours
 
-    def flags(self, listener: Listener, peer: Peer) -> int:
-        """What is to be known of a connection; behind pipes, the client need not wait for replies."""
-        return super().flags(listener, peer) | (SCRIPTED if self.scripted else 0)
-
     def begin_brokers(self) -> None:
         """Be broker of both kinds, in this process and its loop."""
         self.delivery = delivery.DeliveryBroker(
@@ -219,7 +245,7 @@ class OneSession(Supervisor):
             policy=self.policy,
             ended=self.loop.stop,
         )
-        self.take_broker("delivery", self.way_to_delivery())
+        self.brokers.take("delivery", self.way_to_delivery())
         if self.verifiers < 0:
             return
         from msmtp.daemon import auth, passwords
@@ -232,7 +258,7 @@ class OneSession(Supervisor):
         )
         ours, theirs = pair()
         broker.control(theirs)
-        self.take_broker("auth", ours)
+        self.brokers.take("auth", ours)
 
     def way_to_delivery(self) -> int:
         """A way to the broker in this process, or to the one that is a service of its own."""
@@ -245,21 +271,15 @@ class OneSession(Supervisor):
         self.delivery.control(theirs)
         return ours
 
+    def stop(self) -> None:
+        """Have the worker say 421 unless a mail is under way."""
+        self.workers.terminate()
+
     def end_if_done(self) -> None:
         """The session is over: end when its last mail is."""
-        if self.working or self.delivery is None:
-            return
-        for which in list(self.brokers):
-            self.lose_broker(which)
-        self.delivery.drain()
-
-    def fork_ahead(self) -> None:
-        """There is one session, and its worker is there."""
-
-    def end_session(self, child: object, status: int) -> None:
-        """It was the only one."""
-        super().end_session(child, status)  # type: ignore[arg-type]
-        self.draining = True
+        if self.workers.none_left() and self.delivery:
+            self.brokers.hang_up()
+            self.delivery.drain()
 
 
 # -- standard input and output
@@ -319,14 +339,21 @@ def copy(reads: int, writes: int, session: _socket.socket) -> None:
         for ready, _ in poll.poll():
             if ready == reads:
                 block = os.read(reads, _BLOCK)
-                if block:
-                    session.sendall(block)
-                    continue
-                poll.unregister(reads)
-                session.shutdown(_socket.SHUT_WR)
+                if not (block and _passed_on(block, session)):
+                    poll.unregister(reads)
+                    session.shutdown(_socket.SHUT_WR)
                 continue
             block = session.recv(_BLOCK)
             if not block:
                 return
             while block:
                 block = block[os.write(writes, block) :]
+
+
+def _passed_on(block: bytes, session: _socket.socket) -> bool:
+    """Write; False if nobody reads any more: the session is over, and what it said last is still to be copied."""
+    try:
+        session.sendall(block)
+    except OSError:
+        return False
+    return True
