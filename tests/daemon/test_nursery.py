@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import signal
 
 import pytest
-from tests.support.daemon import Msmtpd, children, is_there, title
+from tests.support import abuse
+from tests.support.daemon import Msmtpd, children, is_there, pause, title
 from tests.support.processes import wait_for
 
 from msmtp import sandbox
@@ -153,3 +155,23 @@ def test_at_a_stop_nothing_is_said_of_workers_that_waited():
             daemon.process.wait(30)
             daemon.stop()
             assert "stopped" in daemon.log()
+
+
+@pytest.mark.root
+def test_who_waits_for_a_worker_is_told_at_once_that_there_is_none_to_be_had():
+    """The client waits in the backlog while the nursery is asked; it must not have to wait for the next attempt."""
+    with Msmtpd(expected=["cannot make a process", "refused connection"]) as daemon:
+        nursery = nursery_of(daemon)
+        ahead = len(waiting(daemon))
+        os.kill(nursery, signal.SIGSTOP)
+        served = [daemon.talk() for _ in range(ahead)]
+        for talk in served:
+            talk.hear(220)
+        with daemon.talk() as talk, abuse.limited(nursery, resource.RLIMIT_NPROC, 0):
+            pause(0.3)  # longer than all else waits for a worker: the supervisor has left the client where it is
+            os.kill(nursery, signal.SIGCONT)
+            talk.connection.settimeout(0.8)  # less than the pause
+            talk.hear("421 4.3.1")
+        for talk in served:
+            talk.connection.close()
+        waiting(daemon)
