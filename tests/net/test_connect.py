@@ -150,7 +150,7 @@ def test_no_socket_to_be_had_is_told(tmp_path: Path) -> None:
     code = f"""
 import resource
 from msmtp.failures import SocketFailure
-from msmtp.net import connect, race
+from msmtp.net import connect, race, unix
 resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
 for target in (connect.Target("127.0.0.1", 25), connect.Target(socket="{tmp_path}/none")):
     try:
@@ -322,9 +322,9 @@ assert sockets() == before + 1
 def test_addresses_start_in_the_order_of_rfc_8305() -> None:
     said = in_namespace("""
 class Watched(msmtp.net.race.new_socket):
-    def connect_ex(self, address):
+    def connect(self, address):
         print(address[0])
-        return super().connect_ex(address)
+        return super().connect(address)
 msmtp.net.race.new_socket = Watched
 refused("hopeless.test", timeout=1)
 """)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from binascii import b2a_base64
 
 from msmtp.failures import UsageFailure, shown
-from msmtp.mail.characters import ATEXT, CONTROLS, DOT_ATOM
+from msmtp.mail.characters import ASCII_DOT_ATOM, ATEXT, CONTROLS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ ENCODED_WORD_TEXT = 42
 # RFC 5322, 2.1.1: a line should have no more than 78 characters.
 LINE = 78
 SECONDS_A_DAY = 86400
-ASCII_DOT_ATOM = bytes(byte for byte in DOT_ATOM if byte < 128)  # noqa: PLR2004 - the end of ASCII
 DOMAIN_LITERAL = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:.-"
 
 

@@ -6,7 +6,6 @@ once; the first connection that stands wins and the others are closed.  One dead
 
 from __future__ import annotations
 
-import errno
 import select
 from _socket import IPPROTO_TCP, SO_ERROR, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET, TCP_NODELAY
 from _socket import socket as new_socket
@@ -27,10 +26,6 @@ if TYPE_CHECKING:
     from msmtp.net.resolve import Address
 
 ATTEMPT_DELAY = 0.25  # seconds; "Connection Attempt Delay", RFC 8305, section 5
-
-# Reasons that say more about this machine than about the server.  Where one address fails for such a reason and another
-# for a better one, the better one is told.
-WEAK_REASONS = (errno.ENETUNREACH, errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 
 
 class Race:
@@ -117,9 +112,15 @@ class Race:
     def _connect(self, socket: Socket, address: Any) -> bool:  # noqa: ANN401 - see _start
         fd = socket.fileno()
         self._running[fd] = (socket, address)
-        code = socket.connect_ex(address)
+        code = 0
+        try:
+            socket.connect(address)
+        except BlockingIOError:  # EINPROGRESS: on its way
+            pass
+        except OSError as error:
+            code = error.errno or 0
         self._poll.register(fd, POLLOUT)
-        if code not in (0, errno.EINPROGRESS):
+        if code:
             self._give_up(fd, code)
             return False
         socket.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
@@ -136,13 +137,22 @@ class Race:
         self._lost.append((address[0], error.errno or 0, kind(f"{words}: {error.strerror}")))
 
     def _time_out(self) -> None:
+        from errno import ETIMEDOUT  # loaded (0.05 ms) when something fails
+
         for fd in list(self._running):
-            self._give_up(fd, errno.ETIMEDOUT)
+            self._give_up(fd, ETIMEDOUT)
         raise self._failure()
 
     def _failure(self) -> Failure:
-        """The last reason that tells something; what each address said is in the hint."""
-        telling = [lost for lost in self._lost if lost[1] not in WEAK_REASONS] or self._lost
+        """The last reason that tells something; what each address said is in the hint.
+
+        Some reasons say more about this machine than about the server.  Where one address fails for such a reason and
+        another for a better one, the better one is told.
+        """
+        from errno import EADDRNOTAVAIL, EAFNOSUPPORT, ENETUNREACH  # see _time_out
+
+        weak = (ENETUNREACH, EAFNOSUPPORT, EADDRNOTAVAIL)
+        telling = [lost for lost in self._lost if lost[1] not in weak] or self._lost
         failure = telling[-1][2]
         if len(self._lost) > 1:
             failure.hint = "; ".join(f"{address}: {os.strerror(code)}" for address, code, _failure in self._lost)
@@ -152,8 +162,10 @@ class Race:
         """An IPv4 address cannot be the source of an IPv6 connection."""
         self._waiting = [address for address in self._waiting if address[0] == family]
         if not self._waiting:
+            from errno import EAFNOSUPPORT  # see _time_out
+
             raise SocketFailure(
-                f"cannot bind source ip {self._source_ip}: {os.strerror(errno.EAFNOSUPPORT)}",
+                f"cannot bind source ip {self._source_ip}: {os.strerror(EAFNOSUPPORT)}",
                 hint=f"{self._host} has no address of the same kind",
             )
 
@@ -162,5 +174,7 @@ def source_address(source_ip: str) -> Address:
     """The local address to connect from.  SocketFailure: it is not an IP address."""
     found = numeric(os.fsencode(source_ip), 0)
     if not found:
-        raise SocketFailure(f"cannot bind source ip {source_ip}: {os.strerror(errno.EINVAL)}")
+        from errno import EINVAL  # see Race
+
+        raise SocketFailure(f"cannot bind source ip {source_ip}: {os.strerror(EINVAL)}")
     return found[0][0], found[0][4]

@@ -35,10 +35,7 @@ from msmtp.smtp.transitions import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections import deque
     from collections.abc import Iterator
-else:
-    from _collections import deque  # the same, without the module around it that a send would load for this alone
 
 _HELLOS = {"smtp": (b"EHLO", b"HELO"), "lmtp": (b"LHLO",)}
 _ALL_HELLOS = (b"EHLO", b"HELO", b"LHLO")
@@ -113,6 +110,7 @@ class ClientConnection:
 
     __slots__ = (
         "_ahead",
+        "_answered",
         "_buffer",
         "_parser",
         "_queue",
@@ -134,7 +132,8 @@ class ClientConnection:
         self._ahead = GREETED
         self._buffer = LineBuffer()
         self._parser = ReplyParser(limits)
-        self._queue: deque[_Pending] = deque([_Pending(CONNECTION, None)])
+        self._queue = [_Pending(CONNECTION, None)]
+        self._answered = 0  # of the queue, which is empty once all of it is; a deque would be a module more to load
 
     @property
     def awaits_reply(self) -> bool:
@@ -144,7 +143,7 @@ class ClientConnection:
     @property
     def pending(self) -> tuple[Command, ...]:
         """Commands that await replies, the next one first; CONNECTION until the greeting is there."""
-        return tuple(entry.command for entry in self._queue)
+        return tuple(entry.command for entry in self._queue[self._answered :])
 
     # Out.
 
@@ -223,7 +222,7 @@ class ClientConnection:
             yield event
         if self.state == HANDSHAKE:
             self.check_quiet()
-        if ended and (self.state == DATA or any(entry.command.verb != b"QUIT" for entry in self._queue)):
+        if ended and (self.state == DATA or any(command.verb != b"QUIT" for command in self.pending)):
             self._close()
             raise ServerGoneFailure("the server sent an empty reply")
 
@@ -239,8 +238,12 @@ class ClientConnection:
             raise
 
     def _close(self) -> None:
-        self._queue.clear()
+        self._forget_queue()
         self.state = self._ahead = CLOSED
+
+    def _forget_queue(self) -> None:
+        self._queue.clear()
+        self._answered = 0
 
     def _next_reply(self) -> Reply | None:
         try:
@@ -260,7 +263,7 @@ class ClientConnection:
                 f"the server sent a reply that nothing asked for: {shown(reply.raw_lines()[0])}",
                 server=reply.printable(),
             )
-        entry = self._queue[0]
+        entry = self._queue[self._answered]
         recipient = self._next_recipient(entry)
         state = after(self.state, entry.command.step, reply.code)
         if state is None:
@@ -270,13 +273,15 @@ class ClientConnection:
                 server=reply.printable(),
             )
         if not entry.recipients:
-            self._queue.popleft()
+            self._answered += 1
+            if self._answered == len(self._queue):
+                self._forget_queue()
             self._move(entry, reply, state)
         return ReplyReceived(entry.command, reply, recipient)
 
     def _take_shutdown(self, reply: Reply) -> ReplyReceived:
         """421 ends the session and with it the wait for other replies (RFC 5321, 3.8)."""
-        entry = self._queue[0] if self._queue else _Pending(UNASKED, None)
+        entry = self._queue[self._answered] if self._queue else _Pending(UNASKED, None)
         recipient = self._next_recipient(entry)
         self._move(entry, reply, CLOSED)
         self._close()
