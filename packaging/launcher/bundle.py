@@ -26,6 +26,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator
 
+    Pairs = tuple[tuple[str, str], ...]  # its name where it is from, its name where it goes
+    Imports = tuple[tuple[str, Pairs], ...]  # by module
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 CACHE = "msmtp/__pycache__"
@@ -137,6 +140,15 @@ def reduced(path: str, late: Container[str | None] = ()) -> ast.Module:
     return ast.fix_missing_locations(Reduce(tree, late).visit(tree))
 
 
+def taken_imports(tree: ast.Module, linked: Container[str | None]) -> Imports:
+    """Take out of a module what it imports from modules that are linked before it: the linker gives it that."""
+    taken = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module in linked]
+    tree.body = [node for node in tree.body if node not in taken]
+    return tuple(
+        (node.module or "", tuple((alias.name, alias.asname or alias.name) for alias in node.names)) for node in taken
+    )
+
+
 def code_of(tree: ast.Module, place: str) -> CodeType:
     """The code of a module whose file will be at ``place``."""
     flags = __future__.annotations.compiler_flag
@@ -179,13 +191,13 @@ def is_library(module: ModuleType) -> bool:
     return isinstance(getattr(module, "__loader__", None), ExtensionFileLoader)
 
 
-def index(modules: dict[str, tuple[str, str]], late: Container[str]) -> bytes:
+def index(modules: dict[str, tuple[str, str]], late: Container[str], imports: dict[str, Imports]) -> bytes:
     """What the linker has to know of modules; each name with the module's path now and later."""
     entries = []
     for name, (path, place) in modules.items():
         found = os.stat(path)
         is_package = path.endswith("/__init__.py")
-        entries.append((name, is_package, place, int(found.st_mtime), found.st_size, name in late))
+        entries.append((name, is_package, place, int(found.st_mtime), found.st_size, name in late, imports[name]))
     return dumps(tuple(entries))
 
 
@@ -224,11 +236,14 @@ def main(folder: str, place: str = "") -> None:
         file = f"{CACHE}/{group}.{sys.implementation.cache_tag}.bundle"
         paths = [sys.modules[name].__file__ for name in names]
         modules = {name: (path, path.replace(folder, place, 1)) for name, path in zip(names, paths, strict=True)}
-        codes = {name: code_of(reduced(path, late), later) for name, (path, later) in modules.items()}
+        trees = {name: reduced(path, late) for name, (path, _) in modules.items()}
+        linked = {*groups["start"], *names}.difference(late)
+        imports = {name: () if name in late else taken_imports(tree, linked) for name, tree in trees.items()}
+        codes = {name: code_of(trees[name], later) for name, (_, later) in modules.items()}
         waiting = [dumps(codes.pop(name)) for name in names if name in late]
         linker = code_of(reduced(f"{HERE}/linker.py"), "linker.py")
         start = [dumps((linker, places))] if group == "start" else []
-        write(f"{folder}/{file}", [*start, index(modules, late), *pieces([*codes.values()]), *waiting])
+        write(f"{folder}/{file}", [*start, index(modules, late, imports), *pieces([*codes.values()]), *waiting])
         places |= dict.fromkeys(names, f"{place}/{file}")
 
 

@@ -2,7 +2,7 @@
 
 An import costs Python more than what most modules do: finders are asked, files looked for and opened, specifications
 made.  In a bundle the modules stand one behind the other, each behind those that it imports, so none of this is needed:
-a module is made, its code is run, and the import statements that come later find it.
+a module is made, it is given what it imports from the others, and its code is run.
 
 The group "start" is made when msmtp starts; any other group, when the first of its modules is imported.  If a source
 is not what it was when the bundle was made, the group is left alone and Python imports its modules as it always does.
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from io import FileIO
     from types import ModuleType
 
+    Imports = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]  # as in bundle.py
     PLACES: dict[str, str]
     file: FileIO
 
@@ -92,8 +93,9 @@ def link(file: FileIO) -> bool:
     try:
         with file:
             index = loads(part(file))  # noqa: S302 - as Python reads a .pyc
-            late = [name for name, *_, is_late in index if is_late]
-            while len(codes) < len(index) - len(late):
+            eager = [(name, imports) for name, *_, is_late, imports in index if not is_late]
+            late = [name for name, *_, is_late, _ in index if is_late]
+            while len(codes) < len(eager):
                 codes += loads(part(file))  # noqa: S302 - as above
             waiting = [part(file) for _ in late]
             if not all(map(unchanged, index)):
@@ -105,8 +107,13 @@ def link(file: FileIO) -> bool:
         make(*entry)
     for name in late:
         show(name)
-    for name, code in zip([name for name, *_, is_late in index if not is_late], codes, strict=True):
-        exec(code, sys.modules[name].__dict__)  # noqa: S102 - what an import does
+    for (name, imports), code in zip(eager, codes, strict=True):
+        names = sys.modules[name].__dict__
+        for source, pairs in imports:
+            theirs = sys.modules[source].__dict__
+            for their, our in pairs:
+                names[our] = theirs[their]
+        exec(code, names)  # noqa: S102 - what an import does
         show(name)
     return True
 
@@ -120,14 +127,14 @@ def part(file: FileIO) -> bytes:
     return octets
 
 
-def unchanged(entry: tuple[str, bool, str, int, int, bool]) -> bool:
+def unchanged(entry: tuple[str, bool, str, int, int, bool, Imports]) -> bool:
     """Whether a module's source is what it was; as with a .pyc, by its size and the second it was written in."""
-    _, _, path, second, size, _ = entry
+    _, _, path, second, size, *_ = entry
     found = stat(path)
     return found.st_size == size and int(found.st_mtime) == second
 
 
-def make(name: str, is_package: bool, path: str, _second: int, _size: int, is_late: bool) -> None:
+def make(name: str, is_package: bool, path: str, _second: int, _size: int, is_late: bool, *_: Imports) -> None:
     """An empty module, so that those it imports find the package they are in."""
     module = sys.modules[name] = (Late if is_late else Module)(name)
     module.__file__ = path
