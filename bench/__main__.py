@@ -31,7 +31,10 @@ def newest_is_there() -> bool:
     try:
         debian.newest("msmtp")
     except RuntimeError as error:
-        print(f"the newest C program: left out, {error}")
+        reasons = [
+            line for line in str(error).splitlines() if line.startswith("E: ")
+        ]  # apt's; what else it said is long
+        print(f"the newest C program: left out, {reasons[0] if reasons else error}")
         return False
     return True
 

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 from bench import daemon
+from bench.__main__ import newest_is_there
 from bench.daemon import MANY, Client, Place, in_turn, rate
 from bench.measure import Program, measure
 from bench.programs import NEWEST, RECIPIENT, SENDER, Installed, Way
 from bench.servers import sink
 from bench.table import Figure, ratio
-from tests.support import certificates
+from tests.support import certificates, debian
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +73,14 @@ def test_both_daemons_take_the_clients_mails(installed, kept):
 def test_there_are_two_c_programs_and_the_second_is_newer(installed):
     here, newest = [tuple(map(int, reference.version().split("."))) for reference in installed.references]
     assert here < newest
+
+
+def test_a_newest_c_program_that_cannot_be_had_is_left_out_and_that_is_said(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(debian, "CACHE", tmp_path)
+    monkeypatch.setattr(debian, "mirror", lambda: f"file:{tmp_path}/nowhere")
+    assert not newest_is_there()
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("the newest C program: left out, E: ")
 
 
 def test_the_newest_c_program_sends_and_receives(installed):
