@@ -109,6 +109,13 @@ def test_what_belongs_to_no_session_names_none():
     assert journal.records == [(NOTICE, "note", "cannot accept", {"session": None})]
 
 
+def test_a_worker_that_died_without_a_session_names_none():
+    journal = Recorder()
+    events.worker_died(journal, 0, -9)
+    said = "a worker without a session was ended by signal 9"
+    assert journal.records == [(ERROR, "worker_died", said, {"session": None, "status": -9})]
+
+
 def test_the_end_of_a_session_forgets_it_for_good():
     journal = Recorder()
     events.ended(journal, 4, 1.0, 0, "QUIT")

@@ -128,7 +128,7 @@ def waiting(daemon: Msmtpd) -> set[int]:
 def test_a_worker_that_is_killed_while_it_waits_is_told_of_as_what_it_was(daemon):
     victim, *_ = waiting(daemon)
     os.kill(victim, signal.SIGKILL)
-    daemon.wait_logged("a worker that waited was ended by signal 9")
+    daemon.wait_logged("a worker without a session was ended by signal 9")
     daemon.wait_logged("cannot make a process: a worker ended before its work; next attempt in 1 s")
     assert daemon.status()["worker_deaths"] == 1
 

@@ -135,8 +135,8 @@ def ended(journal: Journal, session: int, seconds: float, mails: int, reason: st
 
 
 def worker_died(journal: Journal, session: int, status: int) -> None:
-    """A worker ended as it should not, ``session`` 0: before its work; ``status`` as of os.waitstatus_to_exitcode()."""
-    who = f"session {session}: its process" if session else "a worker that waited"
+    """A worker ended as it should not, ``session`` 0: in none; ``status`` as of os.waitstatus_to_exitcode()."""
+    who = f"session {session}: its process" if session else "a worker without a session"
     journal.write(ERROR, "worker_died", f"{who} {ending(status)}", session=session or None, status=status)
 
 

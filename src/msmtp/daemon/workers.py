@@ -326,13 +326,12 @@ class Workers:
         self._changed()
 
     def _on_death(self, pid: int, status: int) -> None:
-        """Learn how one ended that did not end as it should."""
-        session = self._unexplained.pop(pid, 0)
-        for child in (*self._at_work.values(), *self.waiting):
-            if child.pid == pid:
-                session = child.session
-        self.tell_of_death(session, os.waitstatus_to_exitcode(status))
-        if not session:
+        """Learn how one ended that did not end as it should; one that had said that it ends is not known any more."""
+        known = {child.pid: child.session for child in (*self._at_work.values(), *self.waiting)}
+        unexplained = self._unexplained.pop(pid, None)
+        session = known.get(pid, unexplained)
+        self.tell_of_death(session or 0, os.waitstatus_to_exitcode(status))
+        if session == 0:
             self._fail("a worker ended before its work")
 
     def tell_of_death(self, session: int, status: int) -> None:
