@@ -26,9 +26,13 @@ from tests.support.processes import Daemon, free_port
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
+
+    Server = Callable[[], AbstractContextManager[int]]  # a server as it is for one run: its port
 
 SMALL, LARGE = 1 << 10, 1 << 20
 CONNECTION_A_MAIL, MAILS_A_CONNECTION, MEGABYTE = 1.0, 1.4, 3.5
+MAILS_WARM = 40  # a run, at least
 WARM = {1: 15.0, 8: 4.0, 16: 2.5}
 TO_POSTFIX = 0.6
 IDLE, SESSION, START, GREETING = 30.0, 1.5, 0.3, 5.0
@@ -147,6 +151,10 @@ class Place:
         with Daemon(words, ready=greets(port), log=self.folder / reference.name, environment=variables):
             yield port
 
+    def anew(self, reference: Reference, command: str, environment: Mapping[str, str] | None = None) -> Server:
+        """The same, started for each run: of several ends at a time it may hear of one, and has a session less then."""
+        return lambda: self.c(reference, command, environment)
+
     @contextlib.contextmanager
     def aiosmtpd(self, command: str = "") -> Iterator[int]:
         """Debian's aiosmtpd, run by Debian's Python; its port."""
@@ -171,12 +179,13 @@ def greets(port: int) -> Callable[[], bool]:
     return check
 
 
-def in_turn(ports: Sequence[int], client: Client, rounds: int) -> list[list[float]]:
+def in_turn(servers: Sequence[Server], client: Client, rounds: int) -> list[list[float]]:
     """Seconds a mail of each, round by round; one round before those that count."""
-    taken: list[list[float]] = [[] for _ in ports]
+    taken: list[list[float]] = [[] for _ in servers]
     for number in range(rounds + 1):
-        for times, port in zip(taken, ports, strict=True):
-            seconds = client.seconds(port)
+        for times, server in zip(taken, servers, strict=True):
+            with server() as port:
+                seconds = client.seconds(port)
             if number:
                 times.append(seconds)
     return taken
@@ -187,6 +196,11 @@ def rate(name: str, ours: Sequence[float], theirs: Sequence[float], target: floa
     figure = ratio(name, theirs, ours, target)
     figure.least = True
     return figure
+
+
+def running(port: int) -> Server:
+    """A server that runs, whatever it has done before."""
+    return lambda: contextlib.nullcontext(port)
 
 
 MANY = ("--max-sessions=64", "--max-sessions-per-source=64")
@@ -209,16 +223,16 @@ def dropped(place: Place, rounds: int) -> Iterator[tuple[str, list[Figure]]]:
     command = place.drop()
     with contextlib.ExitStack() as stack:
         ours, _ = stack.enter_context(place.ours(*MANY, f"--command={command}"))
-        references = place.installed.references
-        others = {THEIRS[each.name]: stack.enter_context(place.c(each, command)) for each in references}
+        others = {THEIRS[each.name]: place.anew(each, command) for each in place.installed.references}
         unconfined, _ = stack.enter_context(place.ours(*MANY, "--sandbox=off", f"--command={command}"))
-        others["ours with the sandbox off"] = unconfined
-        others["aiosmtpd's"] = stack.enter_context(place.aiosmtpd(command))
-        others["aiosmtpd's, no command"] = stack.enter_context(place.aiosmtpd())
+        others["ours with the sandbox off"] = running(unconfined)
+        others["aiosmtpd's"] = running(stack.enter_context(place.aiosmtpd(command)))
+        others["aiosmtpd's, no command"] = running(stack.enter_context(place.aiosmtpd()))
         for title, size, number, kept, target in DROPPED:
             figures = []
             for clients in CLIENTS:
-                mine, *taken = in_turn([ours, *others.values()], Client(number, size, clients, kept=kept), rounds)
+                client = Client(number, size, clients, kept=kept)
+                mine, *taken = in_turn([running(ours), *others.values()], client, rounds)
                 for theirs, seconds in zip(others, taken, strict=True):
                     due = target if theirs in THEIRS.values() else None
                     figures.append(rate(f"rate, to {theirs}, {clients} at a time", mine, seconds, due))
@@ -236,17 +250,18 @@ def handed_on(place: Place, rounds: int) -> Iterator[tuple[str, list[Figure]]]:
         ours, _ = stack.enter_context(place.ours(*MANY, environment=variables))
         reference = place.installed.references[0]
         command = f"{shlex.join(reference.words('msmtp'))} -f %F --"
-        c = stack.enter_context(place.c(reference, command, {"HOME": home}))
+        c = place.anew(reference, command, {"HOME": home})
         figures = []
         for clients, target in WARM.items():
-            taken = in_turn([ours, c], Client(8 * clients, clients=clients), max(2, rounds // 2))
+            mails = Client(max(MAILS_WARM, 8 * clients), clients=clients)
+            taken = in_turn([running(ours), c], mails, max(2, rounds // 2))
             figures.append(rate(f"rate, to the C pair's, {clients} at a time", *taken, target))
         yield "1 KiB, the default command, STARTTLS and AUTH, a connection a mail", figures
         if not os.geteuid():
             queue = stack.enter_context(disk())
             flushes = [flush(queue) for _ in range(FLUSHES)]
             other = stack.enter_context(postfix(place.installed.folder, queue))
-            taken = in_turn([ours, other], Client(200, clients=8), rounds)
+            taken = in_turn([running(ours), running(other)], Client(200, clients=8), rounds)
             yield (
                 "the same, beside Postfix that accepts",
                 [
