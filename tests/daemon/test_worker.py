@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from tests.support.processes import wait_for
 from tests.support.worker_ends import PASSWORD, Ends, serving, settings, tcp_pair
 
 from msmtp import sasl
@@ -775,3 +776,25 @@ def test_a_client_that_does_not_wait_for_the_answer_to_its_quit_has_quit():
         ends.client.sendall(b"QUIT\r\n")
         ends.client.close()
     assert ends.supervisor.ended[0] == "quit"
+
+
+@pytest.mark.parametrize("tcp", [False, True])
+def test_who_hangs_up_while_its_guess_is_looked_at_is_not_waited_for(tcp):
+    with greeted(flags=AUTH, tcp=tcp, auth={"AUTH_START": lambda _auth, _message: None}) as ends:
+        ends.ask("EHLO c")
+        ends.say(plain())
+        time.sleep(0.2)
+        begun = time.monotonic()
+        ends.client.close()
+        wait_for(lambda: ends.supervisor.ended, 5)
+        assert time.monotonic() - begun < 1
+        assert ends.supervisor.ended[0].startswith("connection lost")
+
+
+def test_who_has_said_all_beforehand_may_shut_its_side_down():
+    with greeted(flags=AUTH | rows.SCRIPTED) as ends:
+        ends.say("EHLO c", plain(), "QUIT")
+        ends.client.shutdown(socket.SHUT_WR)
+        assert ends.hear().startswith("250")
+        assert ends.hear().startswith("235")
+        assert ends.hear().startswith("221")

@@ -203,13 +203,21 @@ class Wire:
         self._socket.close()
 
 
-def await_message(channel: Channel, until: float) -> None:
-    """Wait for a message on a channel, whatever SIGTERM says.  Raises Late."""
+def await_message(channel: Channel, until: float, client: Wire | None = None) -> None:
+    """Wait for a message on a channel, whatever SIGTERM says.  Raises Late.
+
+    ``client``: whom the answer is for; Gone is raised if it hangs up first.  To shut its side down counts as that: it
+    can say nothing more, whatever the answer is.
+    """
     looking = select.poll()
     looking.register(channel.fileno(), select.POLLIN)
-    while not looking.poll(milliseconds(until)):
+    if client:
+        looking.register(client.fileno(), select.POLLRDHUP)
+    while not (ready := looking.poll(milliseconds(until))):
         if monotonic() >= until:
             raise Late
+    if client and ready[0][0] == client.fileno():
+        raise Gone("closed while its password was looked at")
 
 
 def milliseconds(until: float) -> int:

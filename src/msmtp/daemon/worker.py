@@ -507,7 +507,9 @@ class Session:
         if self._auth:
             try:
                 self._auth.send(request, *values)
-                await_message(self._auth, monotonic() + self._patience.auth)
+                # Who has said all beforehand may have shut its side down, and more of it is still to be read.
+                client = None if self._smtp.scripted else self._wire
+                await_message(self._auth, monotonic() + self._patience.auth, client)
                 return self._auth.receive((AUTH_CHALLENGE, AUTH_ACCEPTED, AUTH_REFUSED))
             except (ChannelFailure, Late):
                 self._hang_up_on_auth()
