@@ -21,7 +21,7 @@ from msmtp.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from msmtp.daemon.loop import Loop, Timer
 
@@ -96,13 +96,14 @@ class _Orphan:
 
 
 class Runner:
-    """Commands of one process; all its children are commands or what they left, so that it may end any other."""
+    """Commands of one process; all its other children are what commands left, so that it may end them."""
 
-    __slots__ = ("_children", "_loop", "_orphans", "_runs", "_time_limit", "_watch")
+    __slots__ = ("_apart", "_children", "_loop", "_orphans", "_runs", "_time_limit", "_watch")
 
-    def __init__(self, loop: Loop, time_limit: float) -> None:
-        """``time_limit``: seconds that a command may take."""
+    def __init__(self, loop: Loop, time_limit: float, apart: Collection[int] = ()) -> None:
+        """``time_limit``: seconds that a command may take; ``apart``: children, now and later, that are none."""
         self._loop = loop
+        self._apart = apart
         self._time_limit = time_limit
         self._watch: Timer | None = None
         self._runs: dict[int, _Run] = {}
@@ -220,12 +221,12 @@ class Runner:
             if not orphan.suspects:
                 _kill_orphan(pid)
         if self._has_others():
-            for pid in self._our_children() - self._runs.keys() - self._orphans.keys():
+            for pid in self._our_children().difference(self._runs, self._orphans, self._apart):
                 self._find(pid)
 
     def _has_others(self) -> bool:
         """Whether there may be children beside those known; mostly there are none at all, which is cheap to ask."""
-        if self._runs or self._orphans:
+        if self._runs or self._orphans or self._apart:
             return True
         try:
             os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
