@@ -224,6 +224,9 @@ def dropped(place: Place, rounds: int) -> Iterator[tuple[str, list[Figure]]]:
     with contextlib.ExitStack() as stack:
         ours, _ = stack.enter_context(place.ours(*MANY, f"--command={command}"))
         others = {THEIRS[each.name]: place.anew(each, command) for each in place.installed.references}
+        for each in place.installed.references:
+            others[f"{THEIRS[each.name]}, not started anew"] = running(stack.enter_context(place.c(each, command)))
+        due = list(others)
         unconfined, _ = stack.enter_context(place.ours(*MANY, "--sandbox=off", f"--command={command}"))
         others["ours with the sandbox off"] = running(unconfined)
         others["aiosmtpd's"] = running(stack.enter_context(place.aiosmtpd(command)))
@@ -234,8 +237,8 @@ def dropped(place: Place, rounds: int) -> Iterator[tuple[str, list[Figure]]]:
                 client = Client(number, size, clients, kept=kept)
                 mine, *taken = in_turn([running(ours), *others.values()], client, rounds)
                 for theirs, seconds in zip(others, taken, strict=True):
-                    due = target if theirs in THEIRS.values() else None
-                    figures.append(rate(f"rate, to {theirs}, {clients} at a time", mine, seconds, due))
+                    aim = target if theirs in due else None
+                    figures.append(rate(f"rate, to {theirs}, {clients} at a time", mine, seconds, aim))
             yield title, figures
 
 
@@ -250,12 +253,14 @@ def handed_on(place: Place, rounds: int) -> Iterator[tuple[str, list[Figure]]]:
         ours, _ = stack.enter_context(place.ours(*MANY, environment=variables))
         reference = place.installed.references[0]
         command = f"{shlex.join(reference.words('msmtp'))} -f %F --"
-        c = place.anew(reference, command, {"HOME": home})
+        anew = place.anew(reference, command, {"HOME": home})
+        on = running(stack.enter_context(place.c(reference, command, {"HOME": home})))
         figures = []
         for clients, target in WARM.items():
             mails = Client(max(MAILS_WARM, 8 * clients), clients=clients)
-            taken = in_turn([running(ours), c], mails, max(2, rounds // 2))
-            figures.append(rate(f"rate, to the C pair's, {clients} at a time", *taken, target))
+            mine, *taken = in_turn([running(ours), anew, on], mails, max(2, rounds // 2))
+            for theirs, seconds in zip(("the C pair's", "the C pair's, not started anew"), taken, strict=True):
+                figures.append(rate(f"rate, to {theirs}, {clients} at a time", mine, seconds, target))
         yield "1 KiB, the default command, STARTTLS and AUTH, a connection a mail", figures
         if not os.geteuid():
             queue = stack.enter_context(disk())

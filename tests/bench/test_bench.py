@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from bench import daemon
 from bench.__main__ import newest_is_there
-from bench.daemon import MANY, Client, Place, in_turn, rate
+from bench.daemon import MANY, Client, Place, in_turn, rate, running
 from bench.measure import Program, measure
 from bench.programs import NEWEST, RECIPIENT, SENDER, Installed, Way
 from bench.servers import sink
@@ -61,11 +61,9 @@ def test_a_rate_has_a_target_that_it_should_not_be_below(median, missed):
 def test_both_daemons_take_the_clients_mails(installed, kept):
     place = Place(installed)
     (place.folder / "log").unlink(missing_ok=True)
-    with (
-        place.ours(*MANY, f"--command={place.drop()}") as (ours, _),
-        place.c(installed.references[0], place.drop()) as c,
-    ):
-        taken = in_turn([ours, c], Client(6, clients=2, kept=kept), 2)
+    anew = place.anew(installed.references[0], place.drop())
+    with place.ours(*MANY, f"--command={place.drop()}") as (ours, _):
+        taken = in_turn([running(ours), anew], Client(6, clients=2, kept=kept), 2)
     assert [len(times) for times in taken] == [2, 2]
     assert (place.folder / "log").read_text().count("taken in") == 18
 
@@ -129,6 +127,8 @@ def test_mails_are_dropped_by_all_daemons_in_turn(installed, monkeypatch):
     assert targets == {
         "the C program's": 0.001,
         "the newest C program's": 0.001,
+        "the C program's, not started anew": 0.001,
+        "the newest C program's, not started anew": 0.001,
         "ours with the sandbox off": None,
         "aiosmtpd's": None,
         "aiosmtpd's, no command": None,

@@ -377,17 +377,33 @@ def test_fault_79_an_offset_that_is_moved_is_not_the_commands(broker, taker, tmp
     given.close()
 
 
-def test_fault_79_a_file_that_is_mapped_is_refused(broker, taker, tmp_path):
+def test_fault_79_a_file_cannot_be_mapped_nor_read_nor_opened_for_writing(broker, taker, tmp_path):
+    """A mapping would outlive the seal."""
     worker = broker(taker).session()
     worker.envelope()
     given = worker.file()
-    os.write(given.descriptors[0], b"hello")
-    held = mmap.mmap(given.descriptors[0], 4096)
+    (file,) = given.descriptors
+    os.write(file, b"hello")
+    for access in (mmap.ACCESS_WRITE, mmap.ACCESS_READ, mmap.ACCESS_COPY):
+        with pytest.raises(PermissionError):
+            mmap.mmap(file, 4096, access=access)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.pread(file, 1, 0)
+    assert os.fstat(file).st_mode & 0o777 == 0o400
     worker.say(requests.COMMIT, 5)
-    assert worker.gone()
-    held.close()
+    assert worker.hear().number("code") == 250
+    with pytest.raises(PermissionError):
+        os.pwrite(file, b"x", 0)
+    with pytest.raises(PermissionError):
+        os.ftruncate(file, 0)
     given.close()
-    assert taken(tmp_path) == []
+    assert [mail.endswith(b"hello") for mail in taken(tmp_path)] == [True]
+
+
+def test_a_command_may_open_its_standard_input_by_name(broker, tmp_path):
+    one = broker(f"/bin/sh -c 'cat /dev/stdin /proc/self/fd/0 > {tmp_path}/twice' %F --")
+    assert one.session().mail(b"hello\n")[0] == 250
+    assert (tmp_path / "twice").read_bytes().count(b"hello\n") == 2
 
 
 @pytest.mark.parametrize("length", [1 << 32, (1 << 63) + 1, (1 << 64) - 1, 101 << 20, 2 << 20])

@@ -10,8 +10,10 @@ file, and reads again at the end.
 **The commit.**  A mail is complete when COMMIT says so, never because something ended.  A channel that closes before
 is a mail dropped; a channel that closes after changes nothing: the command runs, and its result is for nobody.
 
-**The file.**  A mail of up to MEMORY octets lies in a memory file whose size cannot grow (F_SEAL_GROW).  At COMMIT it
-is cut, and sealed against writing, which the kernel refuses while anybody has it mapped.  A larger one lies in a file
+**The file.**  A mail of up to MEMORY octets lies in a memory file whose size cannot grow (F_SEAL_GROW).  The worker has
+a descriptor of it that can be written and not read, of which there is no mapping (mmap(2)), and nobody can open it for
+writing once more.  At COMMIT it is cut, and sealed against writing.  (F_SEAL_WRITE would look for mappings, and for that
+wait for all processors to let go of its pages, milliseconds at times, for all other sessions too.)  A larger one lies in a file
 without a name, for which there are no seals; so the worker closes its descriptor before it says COMMIT, and a read
 lease (fcntl(2), F_SETLEASE), not to be had while the file is open for writing anywhere, shows that it did.  The command
 gets the file itself as its standard input, opened anew for reading: no copy, and an offset that is nobody else's.
@@ -39,6 +41,7 @@ from msmtp.daemon.command import (
     is_privileged,
     settings_file,
 )
+from msmtp.daemon.descriptors import F_SEAL_FUTURE_WRITE
 from msmtp.daemon.loop import Loop
 from msmtp.exits import BY_CODE
 from msmtp.failures import ChannelFailure, ConfigFailure
@@ -66,7 +69,7 @@ MEMORY = (1 << 20) + (1 << 16)  # octets in memory, for a mail of 1 MiB and its 
 NO_LIMIT = 1 << 62
 TEXT_LIMIT = 400  # octets of a reply's text (RFC 5321, 4.5.3.1.5: 512 for the line)
 SPOOL = "/var/tmp"  # noqa: S108 - files there have no names
-F_SEAL_FINAL = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
+F_SEAL_FINAL = fcntl.F_SEAL_SHRINK | F_SEAL_FUTURE_WRITE | fcntl.F_SEAL_SEAL
 AHEAD = 1  # commands that may run while a process is made for the next: with more, the processors have enough to do
 _COPY = 1 << 20
 _LINES_TOLD = 3  # of what msmtp said, to the client
@@ -444,16 +447,15 @@ class DeliveryBroker:
         try:
             if len(mail.head) + size > MEMORY:
                 self._to_file(mail)
+                way = -1
             else:
                 mail.descriptor = os.memfd_create("msmtpd-mail", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-                _write_all(mail.descriptor, mail.head)
-                os.ftruncate(mail.descriptor, MEMORY)
-                fcntl.fcntl(mail.descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW)
                 mail.room = min(MEMORY - len(mail.head), self._limit)
+                way = way_into(mail.descriptor, mail.head)
         except OSError as error:
             self._no_file(session, error)
             return
-        self._give_file(session, mail)
+        self._give_file(session, mail, way)
 
     def _permit(self, session: _Session, mail: _Mail, guard: Guard) -> bool:
         """Ask the policy, before the content comes; refuse the mail if it says no."""
@@ -476,9 +478,14 @@ class DeliveryBroker:
             return
         self._give_file(session, mail)
 
-    def _give_file(self, session: _Session, mail: _Mail) -> None:
+    def _give_file(self, session: _Session, mail: _Mail, way: int = -1) -> None:
+        """Let the worker write; ``way``: a descriptor for that alone, which is closed here."""
         session.state = OPEN
-        self._send(session, requests.FILE, mail.room, descriptors=(mail.descriptor,))
+        try:
+            self._send(session, requests.FILE, mail.room, descriptors=(mail.descriptor if way < 0 else way,))
+        finally:
+            if way >= 0:
+                os.close(way)
 
     def _to_file(self, mail: _Mail, length: int = 0) -> None:
         """Have the mail in a file without a name: the head, and ``length`` octets that are there.  Raises OSError."""
@@ -800,6 +807,23 @@ def unnamed_file(folder: int) -> int:
     return descriptor
 
 
+def way_into(descriptor: int, head: bytes) -> int:
+    """Lay a memory file out for a mail with this head; a descriptor for writing the rest, and no more.  Raises OSError.
+
+    Who runs the command may open the file to read it, and nobody to write.
+    """
+    way: int = os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.fchmod(descriptor, 0o400)
+        _write_all(way, head)
+        os.ftruncate(way, MEMORY)
+        fcntl.fcntl(way, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW)
+    except BaseException:
+        os.close(way)
+        raise
+    return way
+
+
 def _write_all(descriptor: int, octets: bytes) -> None:
     view = memoryview(octets)
     while view:
@@ -854,10 +878,6 @@ def _seal_memory(descriptor: int, whole: int) -> None:
         fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, F_SEAL_FINAL)
     except PermissionError:
         raise ChannelFailure("a mail's file was tampered with") from None
-    except OSError as error:
-        if error.errno != errno.EBUSY:
-            raise
-        raise ChannelFailure("a mail's file is mapped by its worker") from None
 
 
 def _check_unshared(descriptor: int) -> None:

@@ -8,6 +8,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+F_SEAL_FUTURE_WRITE = 0x10  # linux/fcntl.h; Python 3.11 has no name for it
+
 
 def keep_only(kept: Iterable[int]) -> None:
     """Close all descriptors but these and standard input, output and error."""

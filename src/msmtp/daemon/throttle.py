@@ -23,6 +23,7 @@ from __future__ import annotations
 import mmap
 from fcntl import F_ADD_SEALS, F_SEAL_GROW, F_SEAL_SHRINK, fcntl
 
+from msmtp.daemon.descriptors import F_SEAL_FUTURE_WRITE
 from msmtp.system import os
 
 TYPE_CHECKING = False
@@ -53,7 +54,6 @@ _WORDS = _FIRST + ENTRIES * _FIELDS
 
 _LATEST = 2 * DAY_ROOM * DAY_PACE  # nothing that was written lies further ahead than this
 
-F_SEAL_FUTURE_WRITE = 0x10  # linux/fcntl.h; Python 3.11 has no name for it
 
 _MAPPED: list[mmap.mmap] = []
 """Maps that live as long as the process: Python closes a copy of the descriptor with a map, by a number that a child
