@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 from bench import relay
@@ -73,14 +74,15 @@ def figures(installed: Installed, rounds: int) -> Iterator[tuple[str, list[Figur
     for round_trip, target in TARGETS.items():
         with link(round_trip) as line:
             found = []
-            for kind, name in NAMES.items():
-                with sink(kind, certificate, relay.THERE, line.there) as port:
+            for (kind, name), more in product(NAMES.items(), ((), ("CHUNKING",))):
+                with sink(kind, certificate, relay.THERE, line.there, more) as port:
                     way = Way(kind, port, certificate.authority)
                     way.host = relay.THERE
                     programs = [program for program in installed.senders(way) if program.name != CURL]
                     runs = measure(programs, letter, max(5, rounds // 3), enter=line.here)
                 ours = runs[OURS].wall
-                found += [ratio(f"{name}, time, to {theirs}", ours, c.wall, target) for theirs, c in of_c(runs)]
+                said = f"{name}, CHUNKING offered" if more else name
+                found += [ratio(f"{said}, time, to {theirs}", ours, c.wall, target) for theirs, c in of_c(runs)]
                 found += [trips(f"  {one}: round trips", runs[one].wall, round_trip) for one in runs]
         yield f"1 KiB over a link of {round_trip} ms", found
 

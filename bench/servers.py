@@ -36,9 +36,18 @@ def smtp_sink(folder: Path) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def sink(way: str, certificate: Certificate, host: str = "127.0.0.1", enter: Sequence[str] = ()) -> Iterator[int]:
-    """bench/sink.py; ``way``: plain, starttls or tls; its port.  ``enter``: words that run it in another namespace."""
-    offers = [*OFFERS, "AUTH PLAIN LOGIN"]
+def sink(
+    way: str,
+    certificate: Certificate,
+    host: str = "127.0.0.1",
+    enter: Sequence[str] = (),
+    more: Sequence[str] = (),
+) -> Iterator[int]:
+    """bench/sink.py; ``way``: plain, starttls or tls; its port.
+
+    ``enter``: words that run it in another namespace; ``more``: further keywords that it offers.
+    """
+    offers = [*OFFERS, *more, "AUTH PLAIN LOGIN"]
     command = [*enter, sys.executable, "-I", SINK, host, way, certificate.chain, certificate.key, *offers]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
