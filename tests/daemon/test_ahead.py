@@ -40,6 +40,16 @@ def old(path: Path, monkeypatch) -> Path:
     return path
 
 
+def warmed(broker, folder: Path, port: int):
+    """A broker that has sent a mail, and the process that waits for the next."""
+    configured(folder, port)
+    one = broker(None, warm=True)
+    assert one.children() == []  # nobody has mailed yet
+    assert one.session().mail(MAIL)[0] == 250
+    wait_for(lambda: len(one.children()) == 1 and state(one.children()[0]) == "S")
+    return one, one.children()[0]
+
+
 def configured(folder: Path, port: int, text: str = USUAL) -> None:
     (folder / ".msmtprc").write_text(
         text.format(port=port, folder=folder, authority=certificates.localhost().authority)
@@ -142,18 +152,16 @@ def test_no_more_is_kept_than_a_few(tmp_path, monkeypatch):
 
 def test_a_mail_is_sent_by_the_process_that_waited_and_the_next_one_by_the_next(broker, tmp_path):
     with ScriptedServer(Polite()) as server:
-        configured(tmp_path, server.port)
-        one = broker(None, warm=True)
+        one, waiting = warmed(broker, tmp_path, server.port)
         worker = one.session()
-        used = []
-        for _ in range(3):
-            wait_for(one.children)
-            used += one.children()
+        used = {waiting}
+        for number in range(1, 4):
             assert worker.mail(MAIL)[0] == 250
-            wait_for(lambda: set(one.children()).difference(used))  # noqa: B023 - called here and now
-            assert not set(one.children()) & set(used)  # it has gone
-        assert len(set(used)) == 3
-    assert len(server.sessions) == 3
+            wait_for(lambda: set(one.children()).difference(used))
+            assert not used.intersection(one.children())  # it has gone
+            used.update(one.children())
+            assert len(used) == number + 1
+    assert len(server.sessions) == 4
 
 
 def test_it_is_not_taken_for_what_a_command_left(broker, tmp_path):
@@ -172,33 +180,64 @@ def test_it_is_not_taken_for_what_a_command_left(broker, tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_without_it_the_mail_goes_all_the_same(broker, tmp_path, number):
     with ScriptedServer(Polite()) as server:
-        configured(tmp_path, server.port)
-        one = broker(None, warm=True)
-        wait_for(one.children)
-        (waiting,) = one.children()
+        one, waiting = warmed(broker, tmp_path, server.port)
         os.kill(waiting, number)
-        wait_for(lambda: state(waiting) in {"Z", ""})
+        wait_for(lambda: not state(waiting))  # it was waited for
         assert one.session().mail(MAIL)[0] == 250
-        wait_for(lambda: one.children() and waiting not in one.children())  # and it was waited for
+        wait_for(lambda: one.children() and waiting not in one.children())
+    assert len(server.sessions) == 2
+
+
+def test_one_that_was_told_of_a_mail_and_ends_is_a_command_that_was_ended(broker, tmp_path):
+    with ScriptedServer(Polite()) as server:
+        one, waiting = warmed(broker, tmp_path, server.port)
+        os.kill(waiting, signal.SIGSTOP)
+        worker = one.session()
+        worker.envelope()
+        with_mail = worker.file()
+        os.write(with_mail.descriptors[0], MAIL)
+        with_mail.close()
+        worker.say(requests.COMMIT, len(MAIL))
+        time.sleep(0.2)
+        os.kill(waiting, signal.SIGKILL)
+        assert worker.hear().number("code") == 451
     assert len(server.sessions) == 1
 
 
 def test_a_mail_for_more_people_than_one_message_holds_goes_without_it(broker, tmp_path):
     recipients = [b"%04d-%s@example.org" % (number, b"x" * 60) for number in range(950)]
     with ScriptedServer(Polite()) as server:
-        configured(tmp_path, server.port)
-        assert broker(None, warm=True).session().mail(MAIL, *recipients)[0] == 250
-    assert server.sessions[0].mails[0].recipients == [b"<" + recipient + b">" for recipient in recipients]
+        one, waiting = warmed(broker, tmp_path, server.port)
+        assert one.session().mail(MAIL, *recipients)[0] == 250
+        wait_for(lambda: not state(waiting))
+    assert server.sessions[1].mails[0].recipients == [b"<" + recipient + b">" for recipient in recipients]
 
 
 def test_it_ends_with_the_broker(broker, tmp_path):
-    one = broker(None, warm=True)
-    wait_for(one.children)
-    (waiting,) = one.children()
+    with ScriptedServer(Polite()) as server:
+        one, waiting = warmed(broker, tmp_path, server.port)
     os.kill(one.pid, signal.SIGKILL)
     wait_for(lambda: state(waiting) in {"Z", ""})
     assert one.stop() == -signal.SIGKILL
     broker.started.remove(one)
+
+
+def test_a_broker_that_ends_leaves_none_behind(broker, tmp_path):
+    """A service manager would wait for it, or kill it, and say so."""
+    with ScriptedServer(Polite()) as server:
+        one, waiting = warmed(broker, tmp_path, server.port)
+    assert one.stop() == 0
+    assert not state(waiting)
+
+
+def test_it_is_let_go_when_no_mail_comes(broker, tmp_path, monkeypatch):
+    monkeypatch.setattr(warm, "PATIENCE", 1.0)
+    with ScriptedServer(Polite()) as server:
+        one, _ = warmed(broker, tmp_path, server.port)
+        wait_for(lambda: one.children() == [])
+        assert one.session().mail(MAIL)[0] == 250
+        wait_for(lambda: len(one.children()) == 1)
+    assert len(server.sessions) == 2
 
 
 def test_the_broker_reads_the_authorities_that_it_is_told_of_once(tmp_path, monkeypatch):
@@ -208,7 +247,7 @@ def test_the_broker_reads_the_authorities_that_it_is_told_of_once(tmp_path, monk
     monkeypatch.setenv("HOME", str(tmp_path))
     loop = Loop()
     one = warm.Warm.__new__(warm.Warm)  # without what it loads, and without making this process's streams new
-    one._base, one._loop, one._next, one.apart = {}, None, None, set()
+    one._base, one._loop, one._next, one._timer, one.apart = {}, None, None, None, set()
     one.join(loop)
     one.make_next()
     until = time.monotonic() + 10
@@ -216,11 +255,10 @@ def test_the_broker_reads_the_authorities_that_it_is_told_of_once(tmp_path, monk
         loop.turn(0.1)
     (bundle,) = trust.KNOWN.values()
     assert bundle.certificates
-    (first,) = one.apart
-    one._forget_next()
-    wait_for(lambda: state(first) == "Z")
+    one._let_go()
+    while one.apart and time.monotonic() < until:
+        loop.turn(0.1)
     one.make_next()  # this one knows it, and says nothing
-    assert first not in one.apart
     (pid, channel) = one._next
     time.sleep(0.3)
     with pytest.raises(BlockingIOError):

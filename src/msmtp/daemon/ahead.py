@@ -4,8 +4,8 @@ What a send touches for the first time after its fork has to be copied, and that
 one process is forked while nobody waits, does once what a send does (msmtp.sender.stretch), reads the trusted
 authorities, and waits for RUN, which makes it msmtp.  It holds then what an exec'ed msmtp holds, no more and no less.
 
-It is forked by delivery, which has its rights and its files; nothing a client wrote is in it before RUN.  When delivery
-ends, its channel does, and so does it.
+It is forked by delivery after a mail, and let go if no other follows soon.  It has delivery's rights and files; nothing
+a client wrote is in it before RUN.  When delivery ends, its channel does, and so does it.
 """
 
 from __future__ import annotations

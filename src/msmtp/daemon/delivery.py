@@ -10,13 +10,14 @@ file, and reads again at the end.
 **The commit.**  A mail is complete when COMMIT says so, never because something ended.  A channel that closes before
 is a mail dropped; a channel that closes after changes nothing: the command runs, and its result is for nobody.
 
-**The file.**  A mail of up to MEMORY octets lies in a memory file whose size cannot grow (F_SEAL_GROW).  The worker has
-a descriptor of it that can be written and not read, of which there is no mapping (mmap(2)), and nobody can open it for
-writing once more.  At COMMIT it is cut, and sealed against writing.  (F_SEAL_WRITE would look for mappings, and for that
-wait for all processors to let go of its pages, milliseconds at times, for all other sessions too.)  A larger one lies in a file
-without a name, for which there are no seals; so the worker closes its descriptor before it says COMMIT, and a read
-lease (fcntl(2), F_SETLEASE), not to be had while the file is open for writing anywhere, shows that it did.  The command
-gets the file itself as its standard input, opened anew for reading: no copy, and an offset that is nobody else's.
+**The file.** A mail of up to MEMORY octets lies in a memory file whose size cannot grow (F_SEAL_GROW).  The worker
+has a descriptor of it that can be written and not read, of which there is no mapping (mmap(2)), and nobody can open
+it for writing once more.  At COMMIT it is cut, and sealed against writing.  (F_SEAL_WRITE would look for mappings,
+and wait for all processors to let go of its pages for that: milliseconds at times, for all other sessions too.) A
+larger one lies in a file without a name, for which there are no seals; so the worker closes its descriptor before it
+says COMMIT, and a read lease (fcntl(2), F_SETLEASE), not to be had while the file is open for writing anywhere, shows
+that it did.  The command gets the file itself as its standard input, opened anew for reading: no copy, and an offset
+that is nobody else's.
 
 Nothing here waits: many sessions, many commands, one loop.
 """
@@ -267,7 +268,6 @@ class DeliveryBroker:
         self._draining = False
         if warm:
             warm.join(loop)
-            self._look_ahead()
 
     # -- whom it serves
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import errno
 import signal
-from time import monotonic
+from time import monotonic, sleep
 
 from msmtp.system import os
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 OUTPUT_LIMIT = 4_096  # octets kept of what a command prints, the last ones
 TERM_SECONDS = 5.0  # from SIGTERM to SIGKILL
 KILL_SECONDS = 5.0  # from SIGKILL to the result being told all the same
+_PAUSE = 0.002
 _BLOCK = 65_536
 _LAST_BLOCKS = 4  # a pipe's worth, at the end: a grand-child may write for ever
 
@@ -279,10 +280,21 @@ class Runner:
         self._sweep(0)
 
     def end_all(self) -> None:
-        """End every command, and what they left, at once; for a process that ends itself."""
-        for pid in [*self._runs, *self._orphans, *(self._our_children())]:
-            _signal_group(pid, signal.SIGKILL)
-            _signal_group(pid, signal.SIGKILL, group=False)
+        """End every child, and wait for that; for a process that ends itself.
+
+        Nobody has to see to them then: a service manager would wait for what is left of a service.
+        """
+        until = monotonic() + KILL_SECONDS
+        while monotonic() < until:
+            for pid in {*self._runs, *self._orphans, *self._our_children()}:
+                _signal_group(pid, signal.SIGKILL)
+                _signal_group(pid, signal.SIGKILL, group=False)
+            try:
+                while os.waitpid(-1, os.WNOHANG)[0]:
+                    pass
+            except ChildProcessError:
+                return
+            sleep(_PAUSE)
 
 
 def become_subreaper() -> bool:

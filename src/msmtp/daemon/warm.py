@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
 
-    from msmtp.daemon.loop import Loop
+    from msmtp.daemon.loop import Loop, Timer
 
     Run = tuple[list[bytes], dict[bytes, bytes], int, int]  # words, variables, descriptors of mail and output
 
@@ -52,13 +52,14 @@ MODULES = (
 class Warm:
     """The sender, loaded.  To be made before the sandbox is entered."""
 
-    __slots__ = ("_base", "_loaded", "_loop", "_next", "apart")
+    __slots__ = ("_base", "_loaded", "_loop", "_next", "_timer", "apart")
 
     def __init__(self, environment: dict[bytes, bytes]) -> None:
         """``environment``: what all commands get; this process gets it too, so that a child has little to change."""
         self._base = environment
         self._loop: Loop | None = None
         self._next: tuple[int, Channel] | None = None
+        self._timer: Timer | None = None
         self.apart: set[int] = set()
         """Children that are no commands: the next one, and those that ended before they could be one."""
         set_environment(environment)
@@ -86,17 +87,14 @@ class Warm:
         try:
             channel.send(requests.RUN, argv, variables, descriptors=(mail, output))
         except (ChannelFailure, BlockingIOError, ValueError):  # it is gone; ValueError: more than one message holds
+            self._let_go()
             return 0
-        finally:
-            self._forget_next()
+        self._forget_next()
         self.apart.remove(pid)
         return pid
 
     def make_next(self) -> None:
-        """Fork the child for the next mail, if there is none; without one, the mail forks."""
-        for pid in [each for each in self.apart if self._next is None or each != self._next[0]]:
-            if os.waitpid(pid, os.WNOHANG)[0]:
-                self.apart.remove(pid)
+        """Fork the child for the next mail, if there is none, and let it go if none comes; then, the mail forks."""
         if self._next or self._loop is None:
             return
         from msmtp.sender.stretch import stretch
@@ -114,6 +112,7 @@ class Warm:
         self.apart.add(pid)
         self._next = (pid, channel)
         self._loop.watch(ours, lambda _events: self._hear(channel))
+        self._timer = self._loop.after(PATIENCE, self._let_go)
 
     def _hear(self, channel: Channel) -> None:
         try:
@@ -121,12 +120,28 @@ class Warm:
         except BlockingIOError:
             return
         except ChannelFailure:
-            self._forget_next()
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Have the child that waits end, and wait for that."""
+        self._forget_next()
+        self._bury()
+
+    def _bury(self) -> None:
+        """Wait for children that were let go, without waiting."""
+        assert self._loop is not None
+        for pid in [each for each in self.apart if self._next is None or each != self._next[0]]:
+            if os.waitpid(pid, os.WNOHANG)[0]:
+                self.apart.remove(pid)
+            else:
+                self._loop.after(_SOON, self._bury)
 
     def _forget_next(self) -> None:
         """Hang up on the child that waits: it ends, if it was told nothing."""
         assert self._next is not None
         assert self._loop is not None
+        assert self._timer is not None
+        self._timer.cancel()
         channel = self._next[1]
         self._next = None
         self._loop.forget(channel.fileno())
@@ -156,6 +171,9 @@ def usable() -> bool:
     """Whether a fork can be what a start would be: Python has to speak UTF-8, which msmtp starts again to do."""
     return sys.getfilesystemencoding() == "utf-8"
 
+
+PATIENCE = 60.0  # seconds that a child waits for a mail: its memory is for who sends one after the other
+_SOON = 0.1  # seconds until a child is looked for again that was let go
 
 MANY = 8  # certificates: enough to meet both kinds of keys
 
