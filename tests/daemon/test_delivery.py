@@ -389,7 +389,7 @@ def test_fault_79_a_file_cannot_be_mapped_nor_read_nor_opened_for_writing(broker
             mmap.mmap(file, 4096, access=access)
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.pread(file, 1, 0)
-    assert os.fstat(file).st_mode & 0o777 == 0o400
+    assert os.fstat(file).st_mode & 0o777 == 0o444
     worker.say(requests.COMMIT, 5)
     assert worker.hear().number("code") == 250
     with pytest.raises(PermissionError):

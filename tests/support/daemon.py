@@ -350,7 +350,7 @@ class Msmtpd:
         return found
 
     def processes(self) -> dict[str, list[int]]:
-        """Process numbers by what they are: keeper, supervisor, worker, auth, delivery, tls, names, next; "" is a command."""
+        """Process numbers by what they are: keeper, supervisor, worker, auth, delivery, tls, names; "" is a command."""
         found: dict[str, list[int]] = {}
         for pid in self.tree():
             found.setdefault(role(pid), []).append(pid)
@@ -556,14 +556,14 @@ def title(pid: int) -> str:
     return ""
 
 
-ROLES = ("keeper", "supervisor", "nursery", "worker", "auth", "delivery", "tls", "names", "relay", "next")
+ROLES = ("keeper", "supervisor", "nursery", "worker", "auth", "delivery", "tls", "names", "relay")
 
 
 def role(pid: int) -> str:
     """What a process of the daemon is, by its title, or by its name where setproctitle is missing; "" for others."""
     found = re.match(r"msmtpd: ([a-z]+)", title(pid))
     if found:
-        return "" if found[1] == "msmtp" else found[1]
+        return found[1]
     with contextlib.suppress(OSError):
         name = Path(f"/proc/{pid}/comm").read_text().strip()
         if name == "msmtpd":

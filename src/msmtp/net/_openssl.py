@@ -104,10 +104,9 @@ _CONTENT_HANDSHAKE = 22
 _READY: list[Context] = []
 
 
-def have_ready(count: int) -> None:
-    """Make so many contexts now: for a process that forks, whose children each take them as if they were new."""
-    while len(_READY) < count:
-        _READY.append(_made())
+def have_one_ready() -> None:
+    """Make the next context now: for a process that forks, whose children each take it as if it were new."""
+    _READY.append(new_context())
 
 
 def new_context() -> Context:
@@ -115,10 +114,8 @@ def new_context() -> Context:
 
     A server that wants to renegotiate is told no: nothing of ours needs it.
     """
-    return _READY.pop() if _READY else _made()
-
-
-def _made() -> Context:
+    if _READY:
+        return _READY.pop()
     if PRIVATE:
         context: Context = _library._SSLContext(_PROTOCOL_TLS_CLIENT)  # noqa: SLF001
     else:
