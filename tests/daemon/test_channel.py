@@ -218,7 +218,7 @@ def test_the_largest_of_everything_fits():
 
 
 def test_requests_say_who_asks_whom():
-    processes = {"keeper", "supervisor", "nursery", "worker", "auth", "delivery", "tls", "names"}
+    processes = {"keeper", "supervisor", "nursery", "worker", "auth", "delivery", "tls", "names", "next"}
     processes |= {"relay", "a service of its own"}
     for row in REQUESTS.values():
         assert {*row.asker.split(", "), *row.asked.split(", ")} <= processes

@@ -347,3 +347,18 @@ def test_a_python_with_an_openssl_of_its_own_finds_the_systems_bundle(monkeypatc
     monkeypatch.setattr(_openssl, "default_trust", lambda: ("/nowhere", "/nowhere"))
     assert trust.system_paths() == (str(SYSTEM_BUNDLE), "")
     assert not os.environ.get("SSL_CERT_FILE")
+
+
+@pytest.mark.parametrize(
+    ("certificates", "wanted", "found"),
+    [
+        ([b"xabc", b"defabcdef", b"abcdef"], [b"abcdef"], [1, 2]),  # the first one only begins so
+        ([b"aa", b"ab", b"aab"], [b"aab"], [2]),
+        ([b"One TWO", b"two", b"two one"], [b"one", b"two"], [0, 2]),
+        ([b"one", b"", b"one"], [b"one"], [0, 2]),
+        ([b"one"], [b"one", b"three"], []),
+        ([], [b"one"], []),
+    ],
+)
+def test_a_word_stands_within_one_certificate(certificates, wanted, found):
+    assert list(trust.Bundle(certificates)._with_all(wanted)) == found

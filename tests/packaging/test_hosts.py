@@ -202,7 +202,7 @@ def test_what_both_services_hold_in_memory(host):
     shares = (
         "cat $(pgrep -x 'msmtpd.*' | sed 's,.*,/proc/&/smaps_rollup,') | awk '/^Pss:/ { sum += $2 } END { print sum }'"
     )
-    assert 10_000 < int(host.said(f"sleep 2; {shares}")) < 35 * 1024
+    assert 10_000 < int(host.said(f"sleep 2; {shares}")) < 39 * 1024  # 4 of them wait for a further mail
 
 
 def test_a_reload_refuses_no_connection(host):

@@ -344,16 +344,23 @@ class Msmtpd:
 
     def tree(self) -> list[int]:
         """All processes of it, the first one first."""
-        found = [self.keeper]
-        for pid in found:
-            found += children(pid)
+        return [pid for pid, _ in self._family()]
+
+    def _family(self) -> list[tuple[int, int]]:
+        found = [(self.keeper, 0)]
+        for pid, _ in found:
+            found += [(child, pid) for child in children(pid)]
         return found
 
     def processes(self) -> dict[str, list[int]]:
-        """Process numbers by what they are: keeper, supervisor, worker, auth, delivery, tls, names; "" is a command."""
+        """Process numbers by what they are: keeper, supervisor, worker, auth, delivery, tls, names, next; "" is a command."""
         found: dict[str, list[int]] = {}
-        for pid in self.tree():
-            found.setdefault(role(pid), []).append(pid)
+        roles = {0: ""}
+        for pid, parent in self._family():
+            roles[pid] = role(pid)
+            if roles[pid] == roles[parent] == "delivery":
+                roles[pid] = "next"  # it has not got a title yet
+            found.setdefault(roles[pid], []).append(pid)
         return found
 
     def process_of(self, which: str) -> int:
@@ -376,12 +383,17 @@ class Msmtpd:
         return found
 
     def descriptors(self) -> dict[str, int]:
-        """How many descriptors processes have, the worst of each role; at least of a process that may be looked into."""
+        """How many descriptors processes have, the worst of each role; at least of a process that may be looked into.
+
+        Without delivery's way to the next msmtp, which is there or not.
+        """
         found: dict[str, int] = {"": 0}
-        for which, pids in self.processes().items():
+        processes = self.processes()
+        for which, pids in processes.items():
+            ways = len(processes.get("next", ())) if which == "delivery" else 0
             for pid in pids:
                 with contextlib.suppress(OSError):
-                    found[which] = max(found.get(which, 0), len(os.listdir(f"/proc/{pid}/fd")))
+                    found[which] = max(found.get(which, 0), len(os.listdir(f"/proc/{pid}/fd")) - ways)
         return found
 
     # Clients.
@@ -556,14 +568,14 @@ def title(pid: int) -> str:
     return ""
 
 
-ROLES = ("keeper", "supervisor", "nursery", "worker", "auth", "delivery", "tls", "names", "relay")
+ROLES = ("keeper", "supervisor", "nursery", "worker", "auth", "delivery", "tls", "names", "relay", "next")
 
 
 def role(pid: int) -> str:
     """What a process of the daemon is, by its title, or by its name where setproctitle is missing; "" for others."""
     found = re.match(r"msmtpd: ([a-z]+)", title(pid))
     if found:
-        return found[1]
+        return "" if found[1] == "msmtp" else found[1]
     with contextlib.suppress(OSError):
         name = Path(f"/proc/{pid}/comm").read_text().strip()
         if name == "msmtpd":

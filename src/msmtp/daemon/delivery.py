@@ -71,6 +71,7 @@ NO_LIMIT = 1 << 62
 TEXT_LIMIT = 400  # octets of a reply's text (RFC 5321, 4.5.3.1.5: 512 for the line)
 SPOOL = "/var/tmp"  # noqa: S108 - files there have no names
 F_SEAL_FINAL = fcntl.F_SEAL_SHRINK | F_SEAL_FUTURE_WRITE | fcntl.F_SEAL_SEAL
+AHEAD = 1  # commands that may run while a process is made for the next: with more, the processors have enough to do
 _COPY = 1 << 20
 _LINES_TOLD = 3  # of what msmtp said, to the client
 
@@ -256,7 +257,7 @@ class DeliveryBroker:
         self._base = environment.inherited(os.environb)
         self._ours = is_own_msmtp(settings, self._base)
         self._spool = open_spool(settings)
-        self._runner = runner.Runner(loop, settings.command_timeout)
+        self._runner = runner.Runner(loop, settings.command_timeout, warm.apart if warm else ())
         self._limit = settings.max_size or NO_LIMIT
         self._host = own_name(settings.domain)
         self._alone = own_user()
@@ -265,6 +266,8 @@ class DeliveryBroker:
         self._controls: dict[int, Channel] = {}
         self._sessions: dict[int, _Session] = {}
         self._draining = False
+        if warm:
+            warm.join(loop)
 
     # -- whom it serves
 
@@ -580,6 +583,12 @@ class DeliveryBroker:
 
         self._runner.start(start, lambda outcome: self._finished(session, mail, outcome))
         self._page.set("running", len(self._runner))
+        self._look_ahead()
+
+    def _look_ahead(self) -> None:
+        """Have a process made for the next mail, once nothing else is to be done."""
+        if self._warm and len(self._runner) <= AHEAD:
+            self._loop.after(0, self._warm.make_next)
 
     def _describe(self, session: _Session, mail: _Mail) -> dict[bytes, bytes]:
         known = session.uid != requests.NOBODY
@@ -614,6 +623,7 @@ class DeliveryBroker:
             self._result(session, code, text)
         else:
             self._tell(session, mail, code, text, outcome=describe(outcome), line=line)
+        self._look_ahead()
 
     def _tell(  # noqa: PLR0913 - who is told, and what
         self, session: _Session, mail: _Mail, code: int, text: str, *, outcome: str, line: str = ""

@@ -4,8 +4,8 @@ A process obeys the rows that name it as the one asked, in the states that ``whe
 asks its channels for the rows permitted at that moment, so that what comes out of turn is junk (see ``channel``) and
 ends the session it came from.  Who may ask is not looked at, since nobody else holds the other end.
 
-The processes: keeper, supervisor, nursery, worker, auth, delivery, tls, names.  docs/security.md has this table in
-words.
+The processes: keeper, supervisor, nursery, worker, auth, delivery, tls, names; and next, which will be msmtp (see
+``ahead``).  docs/security.md has this table in words.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ KEY = 80  # who a source is, for limits and delays
 NAME = 255  # a host's name
 LINE = 1_024  # one line for people
 PATH = 1_280  # an address of RFC 5321, or a parameter's value: what a command line may hold
+WORD = 1_536  # of a command line or an environment; a run with a longer one is told otherwise
 SASL = 12_288  # a challenge or a response, decoded; RFC 4954, 4
 
 # Bits of CONNECTION's ``flags``.
@@ -252,6 +253,16 @@ RESULT = Request(
 )  # fmt: skip
 ABORT = Request(
     48, "ABORT", "worker", "delivery", (), 0, "after ENVELOPE, before COMMIT", "no mail comes of it"
+)  # fmt: skip
+
+# delivery and the process that will be msmtp
+RUN = Request(
+    60, "RUN", "delivery", "next", (_many("argv", WORD), _many("environment", WORD)), 2, "once",
+    "be msmtp with these words and these variables (NAME=value); the descriptors: standard input, and the other two",
+)  # fmt: skip
+TRUSTS = Request(
+    61, "TRUSTS", "next", "delivery", (_octets("path", 4_096),), 0, "before RUN",
+    "the configuration names this file of trusted authorities: have it read for those to come",
 )  # fmt: skip
 
 REQUESTS: dict[str, Request] = {row.name: row for row in list(globals().values()) if isinstance(row, Request)}

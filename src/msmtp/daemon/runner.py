@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import errno
 import signal
-from time import monotonic
+from time import monotonic, sleep
 
 from msmtp.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from msmtp.daemon.loop import Loop, Timer
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 OUTPUT_LIMIT = 4_096  # octets kept of what a command prints, the last ones
 TERM_SECONDS = 5.0  # from SIGTERM to SIGKILL
 KILL_SECONDS = 5.0  # from SIGKILL to the result being told all the same
+_PAUSE = 0.002
 _BLOCK = 65_536
 _LAST_BLOCKS = 4  # a pipe's worth, at the end: a grand-child may write for ever
 
@@ -96,13 +97,14 @@ class _Orphan:
 
 
 class Runner:
-    """Commands of one process; all its children are commands or what they left, so that it may end any other."""
+    """Commands of one process; all its other children are what commands left, so that it may end them."""
 
-    __slots__ = ("_children", "_loop", "_orphans", "_runs", "_time_limit", "_watch")
+    __slots__ = ("_apart", "_children", "_loop", "_orphans", "_runs", "_time_limit", "_watch")
 
-    def __init__(self, loop: Loop, time_limit: float) -> None:
-        """``time_limit``: seconds that a command may take."""
+    def __init__(self, loop: Loop, time_limit: float, apart: Collection[int] = ()) -> None:
+        """``time_limit``: seconds that a command may take; ``apart``: children, now and later, that are none."""
         self._loop = loop
+        self._apart = apart
         self._time_limit = time_limit
         self._watch: Timer | None = None
         self._runs: dict[int, _Run] = {}
@@ -220,12 +222,12 @@ class Runner:
             if not orphan.suspects:
                 _kill_orphan(pid)
         if self._has_others():
-            for pid in self._our_children() - self._runs.keys() - self._orphans.keys():
+            for pid in self._our_children().difference(self._runs, self._orphans, self._apart):
                 self._find(pid)
 
     def _has_others(self) -> bool:
         """Whether there may be children beside those known; mostly there are none at all, which is cheap to ask."""
-        if self._runs or self._orphans:
+        if self._runs or self._orphans or self._apart:
             return True
         try:
             os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -278,10 +280,21 @@ class Runner:
         self._sweep(0)
 
     def end_all(self) -> None:
-        """End every command, and what they left, at once; for a process that ends itself."""
-        for pid in [*self._runs, *self._orphans, *(self._our_children())]:
-            _signal_group(pid, signal.SIGKILL)
-            _signal_group(pid, signal.SIGKILL, group=False)
+        """End every child, and wait for that; for a process that ends itself.
+
+        Nobody has to see to them then: a service manager would wait for what is left of a service.
+        """
+        until = monotonic() + KILL_SECONDS
+        while monotonic() < until:
+            for pid in {*self._runs, *self._orphans, *self._our_children()}:
+                _signal_group(pid, signal.SIGKILL)
+                _signal_group(pid, signal.SIGKILL, group=False)
+            try:
+                while os.waitpid(-1, os.WNOHANG)[0]:
+                    pass
+            except ChildProcessError:
+                return
+            sleep(_PAUSE)
 
 
 def become_subreaper() -> bool:

@@ -1,11 +1,13 @@
 """The default command, run warm: by a fork of a process that has the sender loaded.
 
 Starting Python and loading msmtp takes several times as long as handing a mail over.  The delivery broker loads once
-what every send loads; a mail then costs a fork.  The child is what an exec'ed msmtp would be: its arguments, its
-environment (Python's and C's), standard input, output and error and no other descriptor, a session of its own, what
-Python makes of signals and streams when it starts, the same exit codes.  It leaves by the same door.
+what every send loads; a mail then costs a fork, and one child waits already for the next mail (see ``ahead``).  The
+child is what an exec'ed msmtp would be: its arguments, its environment (Python's and C's), standard input, output and
+error and no other descriptor, a session of its own, what Python makes of signals and streams when it starts, the same
+exit codes.  It leaves by the same door.
 
-Nothing that a mail brings is kept: configuration, passwords, trust and mail are read in the child, and go with it.
+Nothing that a mail brings is kept: configuration, passwords and mail are read in the child, and go with it.  What the
+broker keeps is public: the authorities of the file that the configuration names, for as long as that file is the same.
 """
 
 from __future__ import annotations
@@ -18,14 +20,22 @@ import sys
 from contextlib import suppress
 from importlib import import_module
 
+from msmtp.daemon import ahead, requests, titles
+from msmtp.daemon.channel import Channel, pair
 from msmtp.daemon.descriptors import keep_only
 from msmtp.daemon.runner import DEFAULT_SIGNALS
-from msmtp.failures import Failure
+from msmtp.failures import ChannelFailure, Failure
+from msmtp.net import trust
 from msmtp.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import NoReturn
+
+    from msmtp.daemon.loop import Loop, Timer
+
+    Run = tuple[list[bytes], dict[bytes, bytes], int, int]  # words, variables, descriptors of mail and output
 
 MODULES = (
     *("msmtp.sender.main", "msmtp.sender.accounts", "msmtp.sender.send", "msmtp.sender.texts"),
@@ -42,13 +52,23 @@ MODULES = (
 class Warm:
     """The sender, loaded.  To be made before the sandbox is entered."""
 
-    __slots__ = ("_loaded",)
+    __slots__ = ("_base", "_loaded", "_loop", "_next", "_timer", "apart")
 
     def __init__(self, environment: dict[bytes, bytes]) -> None:
         """``environment``: what all commands get; this process gets it too, so that a child has little to change."""
+        self._base = environment
+        self._loop: Loop | None = None
+        self._next: tuple[int, Channel] | None = None
+        self._timer: Timer | None = None
+        self.apart: set[int] = set()
+        """Children that are no commands: the next one, and those that ended before they could be one."""
         set_environment(environment)
         load()
         self._loaded = {path: _key(path) for path in loaded_files()}
+
+    def join(self, loop: Loop) -> None:
+        """Have children forked ahead, and hear what they say, in this loop."""
+        self._loop = loop
 
     def fresh(self) -> bool:
         """Whether a program that starts now would load what is loaded here; if not, one is to be started."""
@@ -56,10 +76,76 @@ class Warm:
 
     def start(self, argv: list[bytes], environment: dict[bytes, bytes], mail: int, output: int) -> int:
         """Run msmtp in a child, the mail as its standard input; its process.  Raises OSError."""
-        pid = os.fork()
-        if not pid:
-            be_msmtp(argv, environment, mail, output)
+        return self._hand_over(argv, environment, mail, output) or fork(lambda: (argv, environment, mail, output))
+
+    def _hand_over(self, argv: list[bytes], environment: dict[bytes, bytes], mail: int, output: int) -> int:
+        """Have the child that waits do it, if one does; its process, or 0."""
+        if self._next is None:
+            return 0
+        pid, channel = self._next
+        variables = [name + b"=" + value for name, value in environment.items()]
+        try:
+            channel.send(requests.RUN, argv, variables, descriptors=(mail, output))
+        except (ChannelFailure, BlockingIOError, ValueError):  # it is gone; ValueError: more than one message holds
+            self._let_go()
+            return 0
+        self._forget_next()
+        self.apart.remove(pid)
         return pid
+
+    def make_next(self) -> None:
+        """Fork the child for the next mail, if there is none, and let it go if none comes; then, the mail forks."""
+        if self._next or self._loop is None:
+            return
+        from msmtp.sender.stretch import stretch
+
+        ours, theirs = pair()
+        try:
+            pid = fork(lambda: ahead.await_run(theirs, self._base, stretch))
+        except OSError:
+            os.close(ours)
+            return
+        finally:
+            os.close(theirs)
+        channel = Channel(ours)
+        channel.set_blocking(False)
+        self.apart.add(pid)
+        self._next = (pid, channel)
+        self._loop.watch(ours, lambda _events: self._hear(channel))
+        self._timer = self._loop.after(PATIENCE, self._let_go)
+
+    def _hear(self, channel: Channel) -> None:
+        try:
+            trust.know(os.fsdecode(channel.receive((requests.TRUSTS,)).octets("path")), ahead.LARGEST)
+        except BlockingIOError:
+            return
+        except ChannelFailure:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Have the child that waits end, and wait for that."""
+        self._forget_next()
+        self._bury()
+
+    def _bury(self) -> None:
+        """Wait for children that were let go, without waiting."""
+        assert self._loop is not None
+        for pid in [each for each in self.apart if self._next is None or each != self._next[0]]:
+            if os.waitpid(pid, os.WNOHANG)[0]:
+                self.apart.remove(pid)
+            else:
+                self._loop.after(_SOON, self._bury)
+
+    def _forget_next(self) -> None:
+        """Hang up on the child that waits: it ends, if it was told nothing."""
+        assert self._next is not None
+        assert self._loop is not None
+        assert self._timer is not None
+        self._timer.cancel()
+        channel = self._next[1]
+        self._next = None
+        self._loop.forget(channel.fileno())
+        channel.close()
 
 
 def loaded_files() -> list[str]:
@@ -86,13 +172,19 @@ def usable() -> bool:
     return sys.getfilesystemencoding() == "utf-8"
 
 
+PATIENCE = 60.0  # seconds that a child waits for a mail: its memory is for who sends one after the other
+_SOON = 0.1  # seconds until a child is looked for again that was let go
+
 MANY = 8  # certificates: enough to meet both kinds of keys
 
 
 def load() -> None:
     """Import what sends import, and have the libraries do what they do once."""
+    from msmtp.sender.stretch import stretch
+
     for name in MODULES:
         import_module(name)
+    stretch()
     prime_tls()
     open_streams()
     gc.collect()
@@ -101,7 +193,7 @@ def load() -> None:
 
 def prime_tls() -> None:
     """Say hello to nobody and read certificates, so that OpenSSL has looked up its algorithms and its settings."""
-    from msmtp.net import _openssl, trust
+    from msmtp.net import _openssl
 
     context = _openssl.new_context()
     session = _openssl.new_session(context, _openssl.MemoryBIO(), _openssl.MemoryBIO(), "localhost")
@@ -112,16 +204,33 @@ def prime_tls() -> None:
         text = b"".join([trust.BEGIN_CERTIFICATE + block for block in blocks[1 : MANY + 1]])
         if text:
             context.load_verify_locations(None, None, text.decode("ascii"))  # type: ignore[arg-type]  # PEM is a str
-    _openssl.have_one_ready()
+    _openssl.have_ready(2)  # a child that is forked ahead needs one to stretch with
 
 
-def be_msmtp(argv: list[bytes], environment: dict[bytes, bytes], mail: int, output: int) -> NoReturn:
-    """Become msmtp, in the child."""
+def fork(told: Callable[[], Run]) -> int:
+    """Fork a child that becomes msmtp once it is told how; its process.  Raises OSError.
+
+    Until the child has signals of its own, what comes for it waits: it would be noted for this process.
+    """
+    before = _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
+    try:
+        pid = os.fork()
+        if not pid:
+            be_msmtp(told)
+        return pid
+    finally:
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, before)
+
+
+def be_msmtp(told: Callable[[], Run]) -> NoReturn:
+    """Become msmtp, in the child, once it is told how."""
     status = 1  # what Python gives for an exception that nobody takes
     try:
         os.setsid()
         gc.disable()  # a run makes no cycles worth a search, which would copy all that it looks at
         reset_signals()
+        argv, environment, mail, output = told()
+        titles.set_title("msmtp")
         for number, descriptor in ((0, mail), (1, output), (2, output)):
             os.dup2(descriptor, number)
         keep_only(())

@@ -104,9 +104,10 @@ _CONTENT_HANDSHAKE = 22
 _READY: list[Context] = []
 
 
-def have_one_ready() -> None:
-    """Make the next context now: for a process that forks, whose children each take it as if it were new."""
-    _READY.append(new_context())
+def have_ready(count: int) -> None:
+    """Make so many contexts now: for a process that forks, whose children each take them as if they were new."""
+    while len(_READY) < count:
+        _READY.append(_made())
 
 
 def new_context() -> Context:
@@ -114,8 +115,10 @@ def new_context() -> Context:
 
     A server that wants to renegotiate is told no: nothing of ours needs it.
     """
-    if _READY:
-        return _READY.pop()
+    return _READY.pop() if _READY else _made()
+
+
+def _made() -> Context:
     if PRIVATE:
         context: Context = _library._SSLContext(_PROTOCOL_TLS_CLIENT)  # noqa: SLF001
     else:

@@ -24,6 +24,7 @@ files are named by hashes of their subject (0.1 ms: OpenSSL opens what it needs)
 from __future__ import annotations
 
 import binascii
+import time
 
 from msmtp.failures import TlsFileFailure
 from msmtp.net import _openssl
@@ -32,7 +33,7 @@ from msmtp.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from msmtp.net._openssl import Context
 
@@ -40,6 +41,9 @@ SYSTEM = "system"
 
 # Below this size OpenSSL reads a file as fast as we could choose from it.
 LARGE = 32 * 1024
+
+_MANY = 8  # files known at a time: an account has one
+_SETTLED = 2.0  # seconds after which a change would show in a file's times
 
 # Where systems keep their authorities, for a Python whose OpenSSL was built for another place: Debian, Ubuntu, Arch,
 # Gentoo and SUSE; Fedora and its kin; Alpine, macOS, OpenBSD; FreeBSD.
@@ -60,15 +64,29 @@ WIDE_STRINGS = {b"\x1c", b"\x1e"}  # UniversalString, BMPString: two or four byt
 
 
 class Bundle:
-    """The certificates of a large file, decoded and not yet given to OpenSSL."""
+    """The certificates of a large file, decoded and not yet given to OpenSSL.
 
-    __slots__ = ("certificates", "indexable", "lower")
+    All of them lie in one piece, and once more in lower case: to search it takes a call for each that is found, and a
+    process that was forked from the one that decoded them only reads what it would otherwise have to copy.
+    """
+
+    __slots__ = ("_ends", "_lower", "_octets", "indexable")
 
     def __init__(self, certificates: list[bytes]) -> None:
-        self.certificates = certificates
-        self.lower = [certificate.lower() for certificate in certificates]
-        tags = {part[1:2] for part in b"".join(certificates).split(X520)}
+        self._octets = b"".join(certificates)
+        self._lower = self._octets.lower()
+        ends, end = [], 0
+        for certificate in certificates:
+            end += len(certificate)
+            ends.append(end)
+        self._ends = tuple(ends)
+        tags = {part[1:2] for part in self._octets.split(X520)}
         self.indexable = WIDE_STRINGS.isdisjoint(tags)
+
+    @property
+    def certificates(self) -> list[bytes]:
+        """All of them, in their order."""
+        return self._these(range(len(self._ends)))
 
     def relevant(self, chain: list[bytes]) -> list[bytes]:
         """Those of its certificates that a verification of ``chain`` (DER) can ask for: some too many, none too few."""
@@ -78,11 +96,75 @@ class Bundle:
             return self.certificates
         if not self.indexable or not all(wanted):
             return self.certificates
-        return [
-            certificate
-            for certificate, lower in zip(self.certificates, self.lower, strict=True)
-            if any(all(word in lower for word in name) for name in wanted)
-        ]
+        return self._these(sorted({number for name in wanted for number in self._with_all(name)}))
+
+    def _these(self, numbers: Iterable[int]) -> list[bytes]:
+        return [self._octets[self._ends[number - 1] if number else 0 : self._ends[number]] for number in numbers]
+
+    def _with_all(self, wanted: list[bytes]) -> Iterator[int]:
+        """Numbers of the certificates in which all these words stand, the longest of them first."""
+        first, *others = wanted
+        number, start = 0, 0
+        at = self._lower.find(first)
+        while at >= 0:
+            while self._ends[number] <= at:
+                start = self._ends[number]
+                number += 1
+            end = self._ends[number]
+            if at + len(first) > end:  # it only seems to stand here: the rest of it is the next one's
+                at = self._lower.find(first, at + 1)
+                continue
+            if all(self._lower.find(word, start, end) >= 0 for word in others):
+                yield number
+            at = self._lower.find(first, end)
+
+
+KNOWN: dict[tuple[int, ...], Bundle] = {}
+"""Large files that are decoded already, by what tells a file and its state from all others; see :func:`know`."""
+
+
+def know(path: str, largest: int) -> bool:
+    """Decode a file's authorities now, for all loads of that file to come, here and in children; whether it was done.
+
+    For a process that forks those that send.  It takes nothing but a large file of certificates, and of no more than
+    ``largest`` octets, that has not changed for a while: a file's times are too coarse for what comes in between.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # whatever it is, nothing waits for it
+    except (OSError, ValueError):  # ValueError: a NUL in the name
+        return False
+    try:
+        found = os.fstat(descriptor)
+        key = _state(found)
+        if key in KNOWN or not LARGE <= found.st_size <= largest or found.st_ctime > time.time() - _SETTLED:
+            return False
+        data = os.read(descriptor, largest)
+    except OSError:  # a directory
+        return False
+    finally:
+        os.close(descriptor)
+    bundle = read_bundle(data) if _openssl.PRIVATE and len(data) == found.st_size else None
+    if bundle is None:
+        return False
+    if len(KNOWN) >= _MANY:
+        KNOWN.clear()
+    KNOWN[key] = bundle
+    return True
+
+
+def _known(path: str) -> Bundle | None:
+    """What is known of a file as it is now, if it can be read."""
+    if not KNOWN:
+        return None
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return KNOWN.get(_state(os.fstat(file.fileno())))
+    except OSError:
+        return None
+
+
+def _state(found: os.stat_result) -> tuple[int, ...]:
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
 def words(name: bytes) -> list[bytes]:
@@ -121,6 +203,9 @@ class Trust:
 
     def load_file(self, context: Context, path: str) -> None:
         """Trust every certificate of a PEM file; TlsFileFailure."""
+        if bundle := _known(path):
+            self.bundle, self.path = bundle, path
+            return
         try:
             data = read_file(path)
         except OSError as error:
