@@ -25,6 +25,7 @@ def test_two_hosts_are_in_control_groups_of_their_own(tmp_path):
         assert one.groups
         assert len(groups(one.first)) == len(one.groups)
         assert not groups(one.first) & groups(two.first)
+        assert one.said("cat /proc/self/cgroup").splitlines()[-1] == "0::/init.scope"
         # A unit's end waits for nothing of the other host's unit of that name, and kills nothing of it.
         one.run("systemctl stop sleeping", seconds=20)
         assert two.said("systemctl is-active sleeping") == "active"

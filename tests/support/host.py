@@ -10,7 +10,8 @@ The system below is made by debootstrap once (two minutes) and kept below ``.cac
 later lying ready in apt's cache.  A host is an overlay of it, booted by systemd-nspawn in namespaces of its own: a mount
 namespace in which the overlay is, so that nothing of it is left when its processes have ended, and a network with nothing but
 loopback.  It has control groups of its own, too: systemd-nspawn would have every host in the same ones, and then what one host
-waits for, counts and kills are the processes of all.  It is ended by the process ids of its own.  It needs root, and Debian's debootstrap and systemd-container.
+waits for, counts and kills are the processes of all.  What tests run in it is in the group of its first process, since
+logind answers nobody from outside.  It is ended by the process ids of its own.  It needs root, and Debian's debootstrap and systemd-container.
 
 ``python3 -m tests.support.host`` makes the systems ahead.
 """
@@ -158,7 +159,13 @@ class Host:
     ) -> subprocess.CompletedProcess[str]:
         """Run a shell's text in the host, as root or as a user; fail if it does, unless ``check`` is off."""
         words = [
-            *("nsenter", "-t", str(self.first), "-m", "-u", "-i", "-n", "-p", "-r", "-w", "--"),
+            *(
+                "sh",
+                "-c",
+                'echo $$ >"$0" && exec "$@"',
+                str(self.groups[0] / "payload" / "init.scope" / "cgroup.procs"),
+            ),
+            *("nsenter", "-t", str(self.first), "-m", "-u", "-i", "-n", "-p", "-C", "-r", "-w", "--"),
             *("env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", "HOME=/root", "USER=root"),
             *("LOGNAME=root", "DEBIAN_FRONTEND=noninteractive", *environment),
         ]
@@ -250,7 +257,7 @@ class Host:
 
 
 def _control_groups() -> list[Path]:
-    """The folders of this process's control groups that a systemd looks at: the unified one, and version 1's for systemd."""
+    """The folders of this process's control groups that a systemd looks at: the unified one, and version 1's for systemd, if any."""
     mine = {}
     for line in Path("/proc/self/cgroup").read_text().splitlines():
         _, controllers, path = line.split(":", 2)
@@ -262,7 +269,7 @@ def _control_groups() -> list[Path]:
         kind, _, options = words[words.index("-") + 1 :]
         name = "" if kind == "cgroup2" else "name=systemd"
         if kind in {"cgroup", "cgroup2"} and name in ("", *options.split(",")) and name in mine:
-            found.append(Path(point) / os.path.relpath(mine[name], root))
+            found.insert(0 if kind == "cgroup2" else 1, Path(point) / os.path.relpath(mine[name], root))
     return found
 
 
