@@ -9,7 +9,9 @@
 The system below is made by debootstrap once (two minutes) and kept below ``.cache``, with the packages that tests install
 later lying ready in apt's cache.  A host is an overlay of it, booted by systemd-nspawn in namespaces of its own: a mount
 namespace in which the overlay is, so that nothing of it is left when its processes have ended, and a network with nothing but
-loopback.  It is ended by the process ids of its own.  It needs root, and Debian's debootstrap and systemd-container.
+loopback.  It has control groups of its own, too: systemd-nspawn would have every host in the same ones, and then what one host
+waits for, counts and kills are the processes of all.  What tests run in it is in the group of its first process, since
+logind answers nobody from outside.  It is ended by the process ids of its own.  It needs root, and Debian's debootstrap and systemd-container.
 
 ``python3 -m tests.support.host`` makes the systems ahead.
 """
@@ -19,6 +21,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import secrets
 import shutil
 import signal
 import subprocess
@@ -58,11 +61,13 @@ rm "$0/etc/resolv.conf"
 """
 
 BOOT = """
+base=$1 folder=$2; shift 2
+for group; do echo $$ >"$group/cgroup.procs"; done
 mount --make-rprivate /
 mount -t tmpfs tmpfs /run
-mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/root"
+mount -t overlay overlay -o "lowerdir=$base,upperdir=$folder/upper,workdir=$folder/work" "$folder/root"
 export SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1
-exec systemd-nspawn -q -D "$2/root" --register=no --keep-unit -b --private-network \\
+exec systemd-nspawn -q -D "$folder/root" --register=no --keep-unit -b --private-network \\
     --system-call-filter="landlock_create_ruleset landlock_add_rule landlock_restrict_self"
 """
 
@@ -103,14 +108,19 @@ class Host:
         self.root = folder / "root"
         self.console = folder / "console"
         self.first = 0
+        self.groups: list[Path] = []
 
     def __enter__(self) -> Self:
         base = system(self.suite)
         for name in ("root", "upper", "work"):
             (self.folder / name).mkdir()
+        name = f"host-{secrets.token_hex(6)}"  # the same in both: systemd-nspawn makes the one of version 1 like the unified one
+        self.groups = [group / name for group in _control_groups()]
+        for group in self.groups:
+            group.mkdir()
         with self.console.open("wb") as console:
             self.process = subprocess.Popen(
-                ["unshare", "--mount", "sh", "-e", "-c", BOOT, "host", base, self.folder],
+                ["unshare", "--mount", "sh", "-e", "-c", BOOT, "host", base, self.folder, *self.groups],
                 stdin=subprocess.DEVNULL, stdout=console, stderr=console, start_new_session=True,
             )  # fmt: skip
         try:
@@ -149,7 +159,13 @@ class Host:
     ) -> subprocess.CompletedProcess[str]:
         """Run a shell's text in the host, as root or as a user; fail if it does, unless ``check`` is off."""
         words = [
-            *("nsenter", "-t", str(self.first), "-m", "-u", "-i", "-n", "-p", "-r", "-w", "--"),
+            *(
+                "sh",
+                "-c",
+                'echo $$ >"$0" && exec "$@"',
+                str(self.groups[0] / "payload" / "init.scope" / "cgroup.procs"),
+            ),
+            *("nsenter", "-t", str(self.first), "-m", "-u", "-i", "-n", "-p", "-C", "-r", "-w", "--"),
             *("env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", "HOME=/root", "USER=root"),
             *("LOGNAME=root", "DEBIAN_FRONTEND=noninteractive", *environment),
         ]
@@ -220,10 +236,41 @@ class Host:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+        self._remove_groups()
+
+    def _remove_groups(self) -> None:
+        deadline = time.monotonic() + 10
+        for group in self.groups:
+            for folder, _, _ in os.walk(group, topdown=False):
+                while True:  # it is busy until the last of its processes, which was killed, has ended
+                    try:
+                        os.rmdir(folder)
+                        break
+                    except OSError:
+                        if time.monotonic() > deadline:
+                            raise
+                        time.sleep(0.05)
 
     def __exit__(self, *_: object) -> None:
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _control_groups() -> list[Path]:
+    """The folders of this process's control groups that a systemd looks at: the unified one, and version 1's for systemd, if any."""
+    mine = {}
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        mine[controllers] = path
+    found = []
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        words = line.split()
+        root, point = words[3:5]
+        kind, _, options = words[words.index("-") + 1 :]
+        name = "" if kind == "cgroup2" else "name=systemd"
+        if kind in {"cgroup", "cgroup2"} and name in ("", *options.split(",")) and name in mine:
+            found.insert(0 if kind == "cgroup2" else 1, Path(point) / os.path.relpath(mine[name], root))
+    return found
 
 
 def _children(pid: int) -> list[int]:
