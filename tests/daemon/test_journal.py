@@ -138,7 +138,23 @@ def test_fault_28_many_sessions_cost_no_memory_without_end(tmp_path):
     with opened(tmp_path / "log") as journal:
         for session in range(2 * module._KINDS_REMEMBERED):
             journal._rate(session, "note")
-        assert len(journal._recent) <= module._KINDS_REMEMBERED
+            assert len(journal._recent) <= module._KINDS_REMEMBERED
+        assert len(journal._recent) > module._KINDS_REMEMBERED - 2
+
+
+def test_sessions_that_ended_are_not_remembered_longer_than_they_matter(tmp_path, monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    with opened(tmp_path / "log") as journal:
+        for _ in range(BURST + 5):
+            journal.write(INFO, "note", "flood", session=0)
+        for session in range(1, 600):
+            journal.write(INFO, "note", "one of many", session=session)
+            journal.write(INFO, "always", "of none")
+            now[0] += module.PERIOD / 50  # so fifty at a time matter
+        assert len(journal._recent) < 3 * 50
+        journal.write(INFO, "note", "later", session=0)
+    assert (tmp_path / "log").read_bytes().endswith(b"later (5 more of these were dropped)\n")
 
 
 def test_fault_52_a_full_log_disk_stops_nothing(capfd):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import signal
@@ -105,8 +106,9 @@ class Bed:
         """Have a worker end, and see it."""
         assert program.stdin
         program.stdin.close()
-        if program.poll() is None:
-            wait_for(lambda: os.waitid(os.P_PID, program.pid, os.WEXITED | os.WNOWAIT))
+        if program.returncode is None:  # not seen yet, and not to be reaped before the loop has turned
+            with contextlib.suppress(ChildProcessError):
+                os.waitid(os.P_PID, program.pid, os.WEXITED | os.WNOWAIT)
             self.loop.turn(0.1)
             program.wait()
 

@@ -385,12 +385,14 @@ class Msmtpd:
     def descriptors(self) -> dict[str, int]:
         """How many descriptors processes have, the worst of each role; at least of a process that may be looked into.
 
-        Without delivery's way to the next msmtp, which is there or not.
+        Without those for processes that wait, of which there are more or fewer: delivery's way to the next msmtp, the
+        supervisor's ways to workers and their pidfds.
         """
         found: dict[str, int] = {"": 0}
         processes = self.processes()
+        waiting = {"delivery": len(processes.get("next", ())), "supervisor": 2 * len(processes.get("worker", ()))}
         for which, pids in processes.items():
-            ways = len(processes.get("next", ())) if which == "delivery" else 0
+            ways = waiting.get(which, 0)
             for pid in pids:
                 with contextlib.suppress(OSError):
                     found[which] = max(found.get(which, 0), len(os.listdir(f"/proc/{pid}/fd")) - ways)

@@ -19,13 +19,12 @@ to nothing.
 
 from __future__ import annotations
 
-import signal
 from binascii import hexlify
 from collections import deque
 from time import monotonic_ns
 
 from msmtp import sandbox
-from msmtp.daemon import events, peers
+from msmtp.daemon import events, peers, standing
 from msmtp.daemon.channel import Channel, ChannelGone, ChannelShort
 from msmtp.daemon.loop import Loop
 from msmtp.daemon.requests import (
@@ -429,11 +428,8 @@ def run(  # noqa: PLR0913 - what it works with, by name
     page.begin("auth")
     broker = AuthBroker(loop, known, throttle, journal, page, secret, proxies=settings.proxy_protocol, ended=loop.stop)
     warm()
-    loop.on_signals({signal.SIGTERM: broker.drain})
-    for number in (signal.SIGHUP, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
-    applied = (prepared or prepare(settings)).enter(settings.sandbox)
-    (events.confined if applied.complete else events.unconfined)(journal, applied.line())
+    standing.heed(loop, broker.drain)
+    standing.enter(prepared or prepare(settings), settings, journal)
     for control in controls:
         broker.control(control)
     loop.run()

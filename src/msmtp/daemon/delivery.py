@@ -27,11 +27,10 @@ from __future__ import annotations
 import errno
 import fcntl
 import pwd
-import signal
 import time
 
 from msmtp import sandbox
-from msmtp.daemon import environment, events, privileges, requests, runner
+from msmtp.daemon import environment, events, privileges, requests, runner, standing
 from msmtp.daemon.channel import Channel, ChannelGone, ChannelShort
 from msmtp.daemon.command import (
     SETTINGS_FILE,
@@ -955,11 +954,8 @@ def run(  # noqa: PLR0913 - what it needs, half of it by name
         loop, settings, journal, page, names_user=names_user, warm=warm, policy=policy, ended=loop.stop
     )
     reason = role(settings)[1]
-    applied = (prepared or prepare(settings)).enter(settings.sandbox)
-    events.confined(journal, applied.line() + (f" ({reason})" if reason else ""))
-    loop.on_signals({signal.SIGTERM: broker.drain})
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    standing.enter(prepared or prepare(settings), settings, journal, reason)
+    standing.heed(loop, broker.drain)
     for control in controls:
         broker.control(control)
     loop.run()

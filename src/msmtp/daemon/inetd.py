@@ -18,7 +18,19 @@ import stat
 from time import monotonic_ns
 
 from msmtp import sandbox
-from msmtp.daemon import delivery, descriptors, events, listeners, peers, privileges, service, throttle, titles, worker
+from msmtp.daemon import (
+    delivery,
+    descriptors,
+    events,
+    listeners,
+    peers,
+    privileges,
+    service,
+    standing,
+    throttle,
+    titles,
+    worker,
+)
 from msmtp.daemon.brokers import Brokers
 from msmtp.daemon.channel import pair
 from msmtp.daemon.journal import open_journal
@@ -208,8 +220,7 @@ class OneSession:
         if self.users.change:
             privileges.drop(self.users.delivery)
         if roles:
-            applied = roles[0].enter(settings.sandbox)
-            (events.confined if applied.complete else events.unconfined)(self.journal, applied.line())
+            standing.enter(roles[0], settings, self.journal)
         self.begin_brokers()
         if tls >= 0:
             self.brokers.take("tls", tls)

@@ -50,7 +50,7 @@ BURST, PERIOD = 20, 10.0
 """So many records of one kind from one session in so many seconds; what is more is dropped and counted."""
 
 _LOG_MAIL = 2  # the facility
-_KINDS_REMEMBERED = 4_096
+_KINDS_REMEMBERED = 1_024  # by a process
 _MEND_SECONDS = 1.0
 _FILE_MODE = 0o640
 
@@ -113,8 +113,7 @@ class Journal:
         now = time.monotonic()
         rate = self._recent.get((session, event))
         if rate is None:
-            if len(self._recent) >= _KINDS_REMEMBERED:
-                self._recent.clear()
+            self._forget_old(now)
             rate = self._recent[session, event] = _Rate(now)
         if now - rate.since >= PERIOD:
             rate.since, rate.count = now, 0
@@ -125,6 +124,18 @@ class Journal:
             return -1
         dropped, rate.dropped = rate.dropped, 0
         return dropped
+
+    def _forget_old(self, now: float) -> None:
+        """Forget who has been silent for a period and of whom nothing is to be told; anybody, if there are too many.
+
+        Whoever comes to be remembered looks at two, in turn, so those that ended go as fast as others come.
+        """
+        for _ in range(min(2, len(self._recent))):
+            key = next(iter(self._recent))
+            rate = self._recent.pop(key)
+            silent = now - rate.since >= PERIOD and not rate.dropped
+            if not silent and len(self._recent) < _KINDS_REMEMBERED - 1:
+                self._recent[key] = rate
 
     def settle(self, session: int) -> int:
         """Forget a session that ended; how many of its records were dropped and not told of yet."""

@@ -17,7 +17,7 @@ import signal
 from time import monotonic
 
 from msmtp import sandbox
-from msmtp.daemon import events, peers
+from msmtp.daemon import events, peers, standing
 from msmtp.daemon.channel import Channel, ChannelGone, ChannelShort
 from msmtp.daemon.loop import Loop
 from msmtp.daemon.requests import CONTROL, LOOKUP, NAME, PEER_NAME, PING, PONG, TO_DELIVERY
@@ -277,11 +277,8 @@ def run(
     loop = Loop()
     broker = NameBroker(loop, journal, page, ended=loop.stop)
     warm()
-    loop.on_signals({signal.SIGTERM: broker.drain})
-    for number in (signal.SIGHUP, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
-    applied = (prepared or prepare(settings)).enter(settings.sandbox)
-    (events.confined if applied.complete else events.unconfined)(journal, applied.line())
+    standing.heed(loop, broker.drain)
+    standing.enter(prepared or prepare(settings), settings, journal)
     for control in controls:
         broker.control(control)
     loop.run()

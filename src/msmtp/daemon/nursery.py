@@ -19,7 +19,7 @@ from __future__ import annotations
 import signal
 
 from msmtp import sandbox
-from msmtp.daemon import descriptors, events, privileges, titles, worker
+from msmtp.daemon import descriptors, events, privileges, standing, titles, worker
 from msmtp.daemon.channel import Channel, ChannelGone, pair
 from msmtp.daemon.requests import BARREN, BORN, DIED, GROW
 from msmtp.daemon.wire import Termination
@@ -66,8 +66,7 @@ def run(control: int, settings: Settings, roles: Roles | None, user: User, journ
             )  # what is sent to all alike is the keeper's; this ends with the channel
         privileges.drop(user)
         if roles:
-            applied = roles.nursery.enter(settings.sandbox)
-            (events.confined if applied.complete else events.unconfined)(journal, applied.line())
+            standing.enter(roles.nursery, settings, journal)
             roles.worker.adopt()
         journal.close()
         Nursery(control, settings, roles.worker if roles else None).run()

@@ -15,10 +15,9 @@ whoever connects meanwhile waits.  If the relay goes, delivery loses one of thos
 from __future__ import annotations
 
 import _socket
-import signal
 
 from msmtp import sandbox
-from msmtp.daemon import events
+from msmtp.daemon import standing
 from msmtp.daemon.channel import Channel, pair
 from msmtp.daemon.loop import Loop
 from msmtp.daemon.requests import CONTROL, COUNTERS, NAMES
@@ -65,11 +64,8 @@ def relay(keeper: int, settings: Settings, journal: Journal, page: Page) -> None
     service_end, keeper_end = connect(settings), Channel(keeper)
     if page.descriptor >= 0:  # -1: only a reload has said --deliver-by
         service_end.send(COUNTERS, page.number, descriptors=(page.descriptor,))
-    loop.on_signals({signal.SIGTERM: loop.stop})
-    for number in (signal.SIGHUP, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
-    applied = prepared.enter(settings.sandbox)
-    (events.confined if applied.complete else events.unconfined)(journal, applied.line())
+    standing.heed(loop, loop.stop)
+    standing.enter(prepared, settings, journal)
 
     def pass_on(_events: int) -> None:
         try:

@@ -13,7 +13,7 @@ from errno import EAGAIN
 
 from msmtp import sandbox
 from msmtp.config.daemon_settings import reread
-from msmtp.daemon import delivery, descriptors, events, guard, peers, privileges, runner, service, titles
+from msmtp.daemon import delivery, descriptors, events, guard, peers, privileges, runner, service, standing, titles
 from msmtp.daemon.channel import Channel, ChannelGone
 from msmtp.daemon.delivery import IDLE, NEW, DeliveryBroker
 from msmtp.daemon.journal import open_journal
@@ -247,8 +247,7 @@ def serve(settings: Settings) -> int:
     runner.become_subreaper()
     served = Delivery(settings, listener, journal, manager, policy)
     reason = delivery.role(settings)[1]
-    applied = prepared.enter(settings.sandbox)
-    events.confined(journal, applied.line() + (f" ({reason})" if reason else ""))
+    standing.enter(prepared, settings, journal, reason)
     served.run()
     return EX_OK
 

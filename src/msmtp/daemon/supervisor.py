@@ -21,7 +21,7 @@ import signal
 from time import monotonic
 
 from msmtp import sandbox
-from msmtp.daemon import events, privileges
+from msmtp.daemon import events, privileges, standing
 from msmtp.daemon.brokers import Brokers
 from msmtp.daemon.channel import Channel, ChannelShort
 from msmtp.daemon.loop import Loop
@@ -120,9 +120,8 @@ class Supervisor:
             keep=("kill", "setgid", "setuid") if self.users.change else (),
         )
         privileges.drop(self.users.supervisor, keep_capabilities=("kill", "setgid", "setuid"))
-        applied = role.enter(settings.sandbox)
+        standing.enter(role, settings, self.journal)
         role.close()
-        (events.confined if applied.complete else events.unconfined)(self.journal, applied.line())
         self.keeper.set_blocking(False)
 
     def look_around(self) -> None:

@@ -23,7 +23,7 @@ import stat
 from time import monotonic
 
 from msmtp import sandbox
-from msmtp.daemon import descriptors, events
+from msmtp.daemon import descriptors, events, standing
 from msmtp.daemon.channel import Channel, ChannelGone, ChannelShort
 from msmtp.daemon.loop import Loop
 from msmtp.daemon.requests import CLOSED, CONTROL, NOT_SECURED, PING, PONG, SECURED, TLS_SESSION
@@ -501,13 +501,10 @@ def run(controls: Sequence[int], settings: Settings, context: Context, journal: 
     loop = Loop()
     role, terminators = prepare() if settings.sandbox != sandbox.OFF else (None, None)
     broker = TlsBroker(loop, context, journal, terminators, settings.sandbox)
-    loop.on_signals({signal.SIGTERM: broker.drain, signal.SIGCHLD: broker.reap})
-    for number in (signal.SIGHUP, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
+    standing.heed(loop, broker.drain, SIGCHLD=broker.reap)
     if role:
-        applied = role.enter(settings.sandbox)
+        standing.enter(role, settings, journal)
         role.close()
-        (events.confined if applied.complete else events.unconfined)(journal, applied.line())
     for control in controls:
         broker.control(control)
     loop.run()
