@@ -12,7 +12,7 @@ from msmtp.daemon.requests import REQUESTS, Request
 
 TARGET = "docs/requests.md"
 
-PROCESSES = ("keeper", "supervisor", "worker", "auth", "delivery", "tls", "names", "relay")
+PROCESSES = ("keeper", "supervisor", "nursery", "worker", "auth", "delivery", "next msmtp", "tls", "names", "relay")
 
 HEAD = f"""# Who may ask whom
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import signal
 import time
 from pathlib import Path
 
 import pytest
-from tests.daemon.test_warm import KNOWN, MAIL, TLS, USUAL
+from tests.daemon.test_warm import KNOWN, MAIL, TLS, USUAL, state
 from tests.support import certificates
 from tests.support.delivering import Brokers
 from tests.support.processes import wait_for
@@ -18,6 +20,7 @@ from msmtp.daemon import ahead, requests, warm
 from msmtp.daemon.channel import Channel, ChannelGone, pair
 from msmtp.daemon.loop import Loop
 from msmtp.net import _openssl, trust
+from msmtp.sender import stretch as stretching
 
 LARGE = certificates.localhost().authority.read_bytes() * 100
 assert len(LARGE) > trust.LARGE
@@ -67,6 +70,8 @@ def configured(folder: Path, port: int, text: str = USUAL) -> None:
         ('  tls_trust_file   "/a/b c"  \naccount x\ntls_trust_file ~/t\n', ["/a/b c", "{home}/t"]),
         ("#tls_trust_file /a\ntls_trust_file system\ntls_trust_file\ntls_trust_file relative\n", []),
         ("\0\xff\n", []),
+        ("password x tls_trust_file /a\nmytls_trust_file /b\ntls_trust_files /c\ntls_trust_file /d", ["/d"]),
+        ("".join(f"tls_trust_file /{n}\n" for n in range(30)), [f"/{n}" for n in range(trust.MANY)]),
         (None, []),
     ],
 )
@@ -130,6 +135,8 @@ def test_only_a_large_file_of_certificates_that_has_settled_is_known(tmp_path, m
     assert not trust.know(str(tmp_path / "small"), ahead.LARGEST)
     (tmp_path / "other").write_bytes(LARGE + b"-----BEGIN X509 CRL-----\n")
     assert not trust.know(str(tmp_path / "other"), ahead.LARGEST)
+    (tmp_path / "none").write_bytes(b"no certificate\n" * 10_000)
+    assert not trust.know(str(tmp_path / "none"), ahead.LARGEST)
     os.mkfifo(tmp_path / "fifo")
     began = time.monotonic()
     assert not trust.know(str(tmp_path / "fifo"), ahead.LARGEST)
@@ -245,10 +252,7 @@ def test_the_broker_reads_the_authorities_that_it_is_told_of_once(tmp_path, monk
     path.write_bytes(LARGE)
     configured(tmp_path, 1, f"{TLS}".replace("{authority}", str(path)))
     monkeypatch.setenv("HOME", str(tmp_path))
-    loop = Loop()
-    one = warm.Warm.__new__(warm.Warm)  # without what it loads, and without making this process's streams new
-    one._base, one._loop, one._next, one._timer, one.apart = {}, None, None, None, set()
-    one.join(loop)
+    one, loop = unloaded()
     one.make_next()
     until = time.monotonic() + 10
     while not trust.KNOWN and time.monotonic() < until:
@@ -263,8 +267,10 @@ def test_the_broker_reads_the_authorities_that_it_is_told_of_once(tmp_path, monk
     time.sleep(0.3)
     with pytest.raises(BlockingIOError):
         channel.receive((requests.TRUSTS,))
-    one._forget_next()
-    assert os.waitpid(pid, 0)[1] == 0
+    one._let_go()
+    while one.apart and time.monotonic() < until:
+        loop.turn(0.1)
+    assert not state(pid)
 
 
 def test_a_signal_for_a_child_that_was_just_forked_is_not_told_to_its_parent(monkeypatch):
@@ -294,21 +300,209 @@ def test_a_signal_for_a_child_that_was_just_forked_is_not_told_to_its_parent(mon
         os.close(writes)
 
 
+# -- what may go wrong
+
+
+def unloaded(base: dict[bytes, bytes] | None = None) -> tuple[warm.Warm, Loop]:
+    """One without what it loads, which does not make this process's streams and environment new."""
+    one, loop = warm.Warm.__new__(warm.Warm), Loop()
+    one._base, one._loaded, one._stale = base or {}, {}, False
+    one._loop = one._next = one._timer = one._burial = None
+    one.apart = set()
+    one.join(loop)
+    return one, loop
+
+
+def turn_until(loop: Loop, condition) -> None:
+    until = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < until
+        loop.turn(0.05)
+
+
+def written(worker, octets: bytes = MAIL, size: int = 0):
+    """A mail that only COMMIT is missing of."""
+    worker.envelope()
+    file = worker.file(size=size)
+    worker.write(file, octets)
+    return worker
+
+
+def test_a_mail_that_crosses_what_it_says_is_not_lost(broker, tmp_path, monkeypatch):
+    """What it says stays unread while the broker tells it to run; that must not keep RUN from arriving."""
+    path = old(tmp_path / "trusted", monkeypatch)
+    path.write_bytes(LARGE)
+    at_work = stretching.stretch
+    monkeypatch.setattr(stretching, "stretch", lambda: (at_work(), time.sleep(0.3)))
+    with ScriptedServer(Polite()) as server:
+        configured(tmp_path, server.port, f"{USUAL}tls_trust_file {path}\n")
+        one = broker(None, warm=True)
+        first, second = written(one.session()), written(one.session())
+        assert first.commit(len(MAIL))[0] == 250
+        wait_for(one.children)
+        os.kill(one.pid, signal.SIGSTOP)
+        second.say(requests.COMMIT, len(MAIL))
+        (waiting,) = one.children()
+        time.sleep(0.5)  # it has stretched, and has said which file it read
+        os.kill(waiting, signal.SIGSTOP)
+        os.kill(one.pid, signal.SIGCONT)
+        one.ping()
+        os.kill(waiting, signal.SIGCONT)
+        assert second.result()[0] == 250
+        assert [len(session.mails) for session in server.sessions] == [1, 1]
+
+
+def test_what_cannot_begin_to_be_msmtp_is_for_another_time(tmp_path):
+    """No mail is taken for sent, or given up, because the process that was to send it could not begin."""
+
+    def fails():
+        raise MemoryError
+
+    told = os.open(tmp_path / "told", os.O_CREAT | os.O_RDWR)
+    error = os.dup(2)
+    os.dup2(told, 2)
+    try:
+        pid = warm.fork(fails)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 75
+    finally:
+        os.dup2(error, 2)
+        os.close(error)
+        os.close(told)
+    assert (tmp_path / "told").read_text() == "msmtp: it could not be started: MemoryError\n"
+
+
+@pytest.mark.parametrize("what", ["pair", "fork"])
+def test_there_is_none_where_nothing_can_be_had_for_it(monkeypatch, what):
+    def none(*_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    one, _ = unloaded()
+    monkeypatch.setattr(warm, what, none)
+    before = len(os.listdir("/proc/self/fd"))
+    one.make_next()
+    assert (one._next, one.apart, len(os.listdir("/proc/self/fd"))) == (None, set(), before)
+
+
+def test_there_is_none_where_no_run_can_be_told_or_what_is_loaded_is_old(tmp_path):
+    one, _ = unloaded({b"PATH": b"x" * requests.WORD})
+    one.make_next()
+    assert one._next is None
+    one, loop = unloaded()
+    (tmp_path / "module").write_text("one")
+    one._loaded = {str(tmp_path / "module"): warm._key(str(tmp_path / "module"))}
+    one.make_next()
+    (pid, _channel) = one._next
+    assert one.fresh()
+    assert one._next
+    (tmp_path / "module").write_text("another")
+    assert not one.fresh()
+    assert one._next is None
+    turn_until(loop, lambda: not one.apart)
+    assert not state(pid)
+    one.make_next()
+    assert one._next is None
+
+
+def test_a_message_that_the_system_does_not_take_is_no_reason_not_to_send(monkeypatch):
+    """Its socket's room is the system's to set: EMSGSIZE."""
+    one, loop = unloaded()
+    one.make_next()
+    (pid, channel) = one._next
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.EMSGSIZE, "Message too long")
+
+    monkeypatch.setattr(type(channel), "send", full)
+    assert one._hand_over([b"msmtp"], {}, 0, 1) == 0
+    turn_until(loop, lambda: not one.apart)
+    assert not state(pid)
+
+
+def test_those_that_are_let_go_are_looked_for_by_one_timer(monkeypatch):
+    one, loop = unloaded()
+    monkeypatch.setattr(warm, "_SOON", 0.01)
+    pids = [os.posix_spawn("/bin/sleep", ["sleep", "1000"], {}) for _ in range(3)]
+    one.apart.update(pids)
+    until = time.monotonic() + 0.3
+    one._bury()
+    one._bury()
+    while time.monotonic() < until:
+        loop.turn(0.02)
+    assert len([timer for timer in loop._timers if timer.call]) == 1
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    turn_until(loop, lambda: not one.apart)
+    assert not [pid for pid in pids if state(pid)]
+    assert one._burial is None
+
+
+def test_a_large_mail_is_complete_whatever_is_forked_meanwhile(broker, tmp_path, monkeypatch):
+    """A child has what the broker has until it has closed it; if that were a way to write, the file would seem open."""
+    keep_only = ahead.keep_only
+    monkeypatch.setattr(ahead, "keep_only", lambda kept: (time.sleep(1), keep_only(kept)))
+    large = MAIL + b"x" * 70 * 40_000
+    with ScriptedServer(Polite()) as server:
+        configured(tmp_path, server.port)
+        one = broker(None, warm=True)
+        other = written(one.session(), large, 2 << 20)
+        assert one.session().mail(MAIL)[0] == 250
+        wait_for(one.children)
+        assert other.commit(len(large))[0] == 250
+        assert one.children()
+    assert [len(session.mails) for session in server.sessions] == [1, 1]
+
+
+@pytest.mark.root
+def test_no_password_lies_in_it(broker, tmp_path):
+    """It looks into the configuration before there is a mail."""
+    password = (
+        b"plugh-%d-xyzzy" % os.getpid()
+    )  # made here, so that no other place of this process's memory has it whole
+    with ScriptedServer(KNOWN) as server:
+        configured(tmp_path, server.port)
+        with (tmp_path / ".msmtprc").open("ab") as file:
+            file.write(b"tls_trust_file /nowhere\n# ")
+            file.writelines((password[:7], password[7:], b"\n"))
+        one = broker(None, warm=True)
+        assert one.session().mail(MAIL)[0] == 250
+        wait_for(lambda: len(one.children()) == 1 and state(one.children()[0]) == "S")
+        time.sleep(0.3)
+        assert occurs(one.children()[0], password) == occurs(one.pid, password)
+
+
+def occurs(pid: int, octets: bytes) -> int:
+    """How often a process has them in its memory."""
+    found = 0
+    with Path(f"/proc/{pid}/mem").open("rb", buffering=0) as memory:
+        for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+            place, rights = line.split()[:2]
+            if "r" in rights and "[v" not in line:
+                start, end = (int(number, 16) for number in place.split("-"))
+                memory.seek(start)
+                with contextlib.suppress(OSError):
+                    found += memory.read(end - start).count(octets)
+    return found
+
+
+def test_settings_that_are_no_file_are_left_to_who_reads_them(tmp_path, monkeypatch):
+    """What writes into a pipe does so for one reader."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    os.mkfifo(tmp_path / ".msmtprc")
+    reading = os.open(tmp_path / ".msmtprc", os.O_RDONLY | os.O_NONBLOCK)
+    with (tmp_path / ".msmtprc").open("wb", buffering=0) as writing:
+        writing.write(b"tls_trust_file /a\n")
+        assert ahead.trusted_files({}) == []
+        assert os.read(reading, 100) == b"tls_trust_file /a\n"
+    os.close(reading)
+
+
 def test_junk_on_its_channel_does_not_make_it_msmtp():
     ours, theirs = pair()
     pid = warm.fork(lambda: ahead.await_run(theirs, {}, list))
     os.close(theirs)
     channel = Channel(ours)
     channel.send(requests.PING, 1)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 75
     with pytest.raises(ChannelGone):
         channel.receive((requests.TRUSTS,))
     channel.close()
-
-
-def state(pid: int) -> str:
-    """As the kernel has it: Z for one that ended and is not waited for, '' for one that is not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][:1]
-    except FileNotFoundError:
-        return ""

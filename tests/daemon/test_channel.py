@@ -3,6 +3,7 @@
 import os
 import resource
 import socket
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -218,10 +219,12 @@ def test_the_largest_of_everything_fits():
 
 
 def test_requests_say_who_asks_whom():
-    processes = {"keeper", "supervisor", "nursery", "worker", "auth", "delivery", "tls", "names", "next"}
+    processes = {"keeper", "supervisor", "nursery", "worker", "auth", "delivery", "tls", "names", "next msmtp"}
     processes |= {"relay", "a service of its own"}
+    written = (Path(__file__).parents[2] / "docs" / "requests.md").read_text()
     for row in REQUESTS.values():
         assert {*row.asker.split(", "), *row.asked.split(", ")} <= processes
+        assert written.count(f"| {row.name} |") == len(row.asker.split(", "))
         assert row.when
         assert row.meaning
     assert {AUTH_SESSION.descriptors, FILE.descriptors} == {1, 2}

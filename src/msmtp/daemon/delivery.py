@@ -445,8 +445,7 @@ class DeliveryBroker:
         mail.head = received(self._hop(session, mail))
         try:
             if len(mail.head) + size > MEMORY:
-                self._to_file(mail)
-                way = -1
+                way = self._to_file(mail)
             else:
                 mail.descriptor = os.memfd_create("msmtpd-mail", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
                 mail.room = min(MEMORY - len(mail.head), self._limit)
@@ -471,35 +470,40 @@ class DeliveryBroker:
         if not mail.in_memory or length > mail.room:
             raise ChannelFailure("a mail asks for more room than it can need")
         try:
-            self._to_file(mail, length)
+            way = self._to_file(mail, length)
         except OSError as error:
             self._no_file(session, error)
             return
-        self._give_file(session, mail)
+        self._give_file(session, mail, way)
 
-    def _give_file(self, session: _Session, mail: _Mail, way: int = -1) -> None:
-        """Let the worker write; ``way``: a descriptor for that alone, which is closed here."""
+    def _give_file(self, session: _Session, mail: _Mail, way: int) -> None:
+        """Let the worker write; ``way``: the descriptor for that, which is closed here."""
         session.state = OPEN
         try:
-            self._send(session, requests.FILE, mail.room, descriptors=(mail.descriptor if way < 0 else way,))
+            self._send(session, requests.FILE, mail.room, descriptors=(way,))
         finally:
-            if way >= 0:
-                os.close(way)
+            os.close(way)
 
-    def _to_file(self, mail: _Mail, length: int = 0) -> None:
-        """Have the mail in a file without a name: the head, and ``length`` octets that are there.  Raises OSError."""
-        file = unnamed_file(self._spool)
+    def _to_file(self, mail: _Mail, length: int = 0) -> int:
+        """Have the mail in a file without a name: the head, and ``length`` octets that are there.  Raises OSError.
+
+        Returns a descriptor for writing the rest.  The mail's own is for reading: what is forked here would have a
+        writer's otherwise, until it has closed it, and the mail would seem to be written still.
+        """
+        way = unnamed_file(self._spool)
         try:
-            _write_all(file, mail.head)
-            _copy(mail.descriptor, len(mail.head), length, file)
+            _write_all(way, mail.head)
+            _copy(mail.descriptor, len(mail.head), length, way)
+            file: int = os.open(f"/proc/self/fd/{way}", os.O_RDONLY | os.O_CLOEXEC)
         except BaseException:
-            os.close(file)
+            os.close(way)
             raise
         mail.close()
         mail.descriptor = file
         mail.in_memory = False
         mail.room = self._limit - length
         self._page.add("spilled")
+        return way
 
     def _no_file(self, session: _Session, error: OSError) -> None:
         events.note(self._journal, session.number, f"delivery: no room for a mail: {error.strerror}")
@@ -586,7 +590,7 @@ class DeliveryBroker:
 
     def _look_ahead(self) -> None:
         """Have a process made for the next mail, once nothing else is to be done."""
-        if self._warm and len(self._runner) <= AHEAD:
+        if self._warm and len(self._runner) <= AHEAD and not self._draining:
             self._loop.after(0, self._warm.make_next)
 
     def _describe(self, session: _Session, mail: _Mail) -> dict[bytes, bytes]:
@@ -845,13 +849,13 @@ def _seal(mail: _Mail) -> int:
     Raises ChannelFailure if it is not what the worker says or may still change, OSError for what the system lacks.
     """
     whole = len(mail.head) + mail.length
-    writable, mail.descriptor = mail.descriptor, -1
+    own, mail.descriptor = mail.descriptor, -1
     try:
         if mail.in_memory:
-            _seal_memory(writable, whole)
-        sealed: int = os.open(f"/proc/self/fd/{writable}", os.O_RDONLY | os.O_CLOEXEC)
+            _seal_memory(own, whole)
+        sealed: int = os.open(f"/proc/self/fd/{own}", os.O_RDONLY | os.O_CLOEXEC)
     finally:
-        os.close(writable)
+        os.close(own)
     try:
         _check(mail, sealed, whole)
     except BaseException:

@@ -257,11 +257,11 @@ ABORT = Request(
 
 # delivery and the process that will be msmtp
 RUN = Request(
-    60, "RUN", "delivery", "next", (_many("argv", WORD), _many("environment", WORD)), 2, "once",
+    60, "RUN", "delivery", "next msmtp", (_many("argv", WORD), _many("environment", WORD)), 2, "once",
     "be msmtp with these words and these variables (NAME=value); the descriptors: standard input, and the other two",
 )  # fmt: skip
 TRUSTS = Request(
-    61, "TRUSTS", "next", "delivery", (_octets("path", 4_096),), 0, "before RUN",
+    61, "TRUSTS", "next msmtp", "delivery", (_octets("path", 4_096),), 0, "before RUN",
     "the configuration names this file of trusted authorities: have it read for those to come",
 )  # fmt: skip
 

@@ -253,7 +253,10 @@ class Runner:
         """Children that ended, as far as they can be seen without a list: one, and none while commands run."""
         if self._runs:
             return set()
-        ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        try:
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return set()
         return {ended.si_pid} if ended else set()
 
     def _find(self, pid: int) -> None:
@@ -286,7 +289,7 @@ class Runner:
         """
         until = monotonic() + KILL_SECONDS
         while monotonic() < until:
-            for pid in {*self._runs, *self._orphans, *self._our_children()}:
+            for pid in {*self._runs, *self._orphans, *self._apart, *self._our_children()}:
                 _signal_group(pid, signal.SIGKILL)
                 _signal_group(pid, signal.SIGKILL, group=False)
             try:

@@ -24,6 +24,7 @@ from msmtp.daemon import ahead, requests, titles
 from msmtp.daemon.channel import Channel, pair
 from msmtp.daemon.descriptors import keep_only
 from msmtp.daemon.runner import DEFAULT_SIGNALS
+from msmtp.exits import EX_TEMPFAIL
 from msmtp.failures import ChannelFailure, Failure
 from msmtp.net import trust
 from msmtp.system import os
@@ -52,14 +53,16 @@ MODULES = (
 class Warm:
     """The sender, loaded.  To be made before the sandbox is entered."""
 
-    __slots__ = ("_base", "_loaded", "_loop", "_next", "_timer", "apart")
+    __slots__ = ("_base", "_burial", "_loaded", "_loop", "_next", "_stale", "_timer", "apart")
 
     def __init__(self, environment: dict[bytes, bytes]) -> None:
         """``environment``: what all commands get; this process gets it too, so that a child has little to change."""
         self._base = environment
         self._loop: Loop | None = None
         self._next: tuple[int, Channel] | None = None
-        self._timer: Timer | None = None
+        self._timer: Timer | None = None  # the one that waits is let go
+        self._burial: Timer | None = None
+        self._stale = False
         self.apart: set[int] = set()
         """Children that are no commands: the next one, and those that ended before they could be one."""
         set_environment(environment)
@@ -68,11 +71,16 @@ class Warm:
 
     def join(self, loop: Loop) -> None:
         """Have children forked ahead, and hear what they say, in this loop."""
-        self._loop = loop
+        if all(len(name) + 1 + len(value) <= requests.WORD for name, value in self._base.items()):
+            self._loop = loop
 
     def fresh(self) -> bool:
         """Whether a program that starts now would load what is loaded here; if not, one is to be started."""
-        return all(_key(path) == key for path, key in self._loaded.items())
+        if not self._stale and any(_key(path) != key for path, key in self._loaded.items()):
+            self._stale = True
+            if self._next:
+                self._let_go()
+        return not self._stale
 
     def start(self, argv: list[bytes], environment: dict[bytes, bytes], mail: int, output: int) -> int:
         """Run msmtp in a child, the mail as its standard input; its process.  Raises OSError."""
@@ -86,7 +94,7 @@ class Warm:
         variables = [name + b"=" + value for name, value in environment.items()]
         try:
             channel.send(requests.RUN, argv, variables, descriptors=(mail, output))
-        except (ChannelFailure, BlockingIOError, ValueError):  # it is gone; ValueError: more than one message holds
+        except (ChannelFailure, OSError, ValueError):  # it is gone; OSError, ValueError: more than one message holds
             self._let_go()
             return 0
         self._forget_next()
@@ -95,11 +103,14 @@ class Warm:
 
     def make_next(self) -> None:
         """Fork the child for the next mail, if there is none, and let it go if none comes; then, the mail forks."""
-        if self._next or self._loop is None:
+        if self._next or self._loop is None or self._stale:
             return
         from msmtp.sender.stretch import stretch
 
-        ours, theirs = pair()
+        try:
+            ours, theirs = pair()
+        except OSError:
+            return
         try:
             pid = fork(lambda: ahead.await_run(theirs, self._base, stretch))
         except OSError:
@@ -115,35 +126,46 @@ class Warm:
         self._timer = self._loop.after(PATIENCE, self._let_go)
 
     def _hear(self, channel: Channel) -> None:
+        """Hear what a child says before it is told to run.
+
+        The channel of one that was told stays open until the child has closed its end: with something on it that nobody
+        has read, it would break if it were closed here, and RUN would not arrive.
+        """
         try:
             trust.know(os.fsdecode(channel.receive((requests.TRUSTS,)).octets("path")), ahead.LARGEST)
         except BlockingIOError:
             return
         except ChannelFailure:
-            self._let_go()
+            if self._next and self._next[1] is channel:
+                self._let_go()
+            else:
+                self._hang_up(channel)
 
     def _let_go(self) -> None:
-        """Have the child that waits end, and wait for that."""
+        """End the child that waits."""
+        assert self._next is not None
+        pid, channel = self._next
         self._forget_next()
+        self._hang_up(channel)
+        os.kill(pid, _signal.SIGKILL)  # it was not waited for, so its number is nobody else's
         self._bury()
 
     def _bury(self) -> None:
         """Wait for children that were let go, without waiting."""
         assert self._loop is not None
-        for pid in [each for each in self.apart if self._next is None or each != self._next[0]]:
-            if os.waitpid(pid, os.WNOHANG)[0]:
-                self.apart.remove(pid)
-            else:
-                self._loop.after(_SOON, self._bury)
+        waits = self._next[0] if self._next else 0
+        self.apart -= {pid for pid in self.apart if pid != waits and os.waitpid(pid, os.WNOHANG)[0]}
+        if self._burial:
+            self._burial.cancel()
+        self._burial = self._loop.after(_SOON, self._bury) if self.apart - {waits} else None
 
     def _forget_next(self) -> None:
-        """Hang up on the child that waits: it ends, if it was told nothing."""
-        assert self._next is not None
-        assert self._loop is not None
         assert self._timer is not None
         self._timer.cancel()
-        channel = self._next[1]
         self._next = None
+
+    def _hang_up(self, channel: Channel) -> None:
+        assert self._loop is not None
         self._loop.forget(channel.fileno())
         channel.close()
 
@@ -184,7 +206,8 @@ def load() -> None:
 
     for name in MODULES:
         import_module(name)
-    stretch()
+    with suppress(Exception):  # whatever is wrong will be said of the mail that meets it
+        stretch()
     prime_tls()
     open_streams()
     gc.collect()
@@ -224,7 +247,7 @@ def fork(told: Callable[[], Run]) -> int:
 
 def be_msmtp(told: Callable[[], Run]) -> NoReturn:
     """Become msmtp, in the child, once it is told how."""
-    status = 1  # what Python gives for an exception that nobody takes
+    status = EX_TEMPFAIL  # as long as it is not msmtp
     try:
         os.setsid()
         gc.disable()  # a run makes no cycles worth a search, which would copy all that it looks at
@@ -238,11 +261,15 @@ def be_msmtp(told: Callable[[], Run]) -> NoReturn:
         sys.argv[:] = [os.fsdecode(word) for word in argv]
         from msmtp.sender.main import run
 
+        status = 1  # what Python gives for an exception that nobody takes
         run()
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else 1
-    except BaseException:  # noqa: BLE001 - as Python would at its end
-        sys.excepthook(*sys.exc_info())
+    except BaseException as error:  # noqa: BLE001 - as Python would at its end
+        if status == EX_TEMPFAIL:
+            os.write(2, f"msmtp: it could not be started: {type(error).__name__}\n".encode())
+        else:
+            sys.excepthook(*sys.exc_info())
     finally:
         os._exit(status)  # noqa: SLF001 - public, whatever its name says
 

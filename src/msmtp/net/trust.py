@@ -42,7 +42,7 @@ SYSTEM = "system"
 # Below this size OpenSSL reads a file as fast as we could choose from it.
 LARGE = 32 * 1024
 
-_MANY = 8  # files known at a time: an account has one
+MANY = 8  # files known at a time: an account has one
 _SETTLED = 2.0  # seconds after which a change would show in a file's times
 
 # Where systems keep their authorities, for a Python whose OpenSSL was built for another place: Debian, Ubuntu, Arch,
@@ -144,10 +144,10 @@ def know(path: str, largest: int) -> bool:
     finally:
         os.close(descriptor)
     bundle = read_bundle(data) if _openssl.PRIVATE and len(data) == found.st_size else None
-    if bundle is None:
+    if bundle is None or not bundle.certificates:
         return False
-    if len(KNOWN) >= _MANY:
-        KNOWN.clear()
+    if len(KNOWN) >= MANY:
+        del KNOWN[next(iter(KNOWN))]  # of what was a file once
     KNOWN[key] = bundle
     return True
 
