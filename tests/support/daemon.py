@@ -376,7 +376,14 @@ class Msmtpd:
             busy = told["active"] or told["running"] or not told["waiting_workers"]
             brokers = [pid for which in ("auth", "delivery", "tls", "names") for pid in self.processes().get(which, ())]
             busy = busy or not all(map(waits, brokers))  # one that is still loading has not opened all it will have
-            return None if busy or zombies(self.tree()) or self.processes().get("") else self.descriptors()
+            before = self.processes()
+            known = (
+                len(before.get("worker", ())) == told["waiting_workers"]
+            )  # none that the supervisor has not met, or left
+            if busy or not known or zombies(self.tree()) or before.get(""):
+                return None
+            held = self.descriptors()
+            return held if self.processes() == before else None  # not while somebody comes or goes
 
         found = wait_for(quiet, seconds, words="an end of all activity")
         assert isinstance(found, dict)
