@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import smtplib
@@ -130,7 +131,10 @@ def our_msmtp(job: Job) -> None:
 
 
 def debians_msmtp(job: Job) -> None:
-    job.run(upstream_msmtp(), *configuration(job), given=job.mail)
+    words = configuration(job)
+    if job.kind.tls:  # Debian 13's gives up before it says a word where TLS is and SCRAM-SHA-256 without -PLUS
+        words = ["--auth=plain" if word == "--auth=on" else word for word in words]
+    job.run(upstream_msmtp(), *words, given=job.mail)
 
 
 def smtplib_client(job: Job) -> None:
@@ -159,7 +163,8 @@ def nodemailer(job: Job) -> None:
     root = debian.bundle("nodemailer")
     node, environment = debian.program("nodemailer", "usr/bin/node")
     settings = {
-        "host": "localhost",
+        "host": "127.0.0.1",  # it tries one address of a name, ::1 at times
+        "tls": {"servername": "localhost"},
         "port": job.port,
         "name": "client.example",
         "secure": job.kind.tls == "implicit",
@@ -170,7 +175,11 @@ def nodemailer(job: Job) -> None:
     envelope = {"from": SENDER, "to": job.kind.addresses()}
     told = json.dumps({"settings": settings, "envelope": envelope, "file": str(job.file)})
     paths = f"{root}/usr/share/nodejs:/usr/share/nodejs"
-    job.run(node, "-e", NODEMAILER, told, NODE_PATH=paths, NODE_EXTRA_CA_CERTS=str(job.authority), **environment)
+    # Debian 13's finds half of itself below /usr/share.
+    apart = [] if node.is_relative_to("/usr") else debian.beside(root)
+    job.run(
+        *apart, node, "-e", NODEMAILER, told, NODE_PATH=paths, NODE_EXTRA_CA_CERTS=str(job.authority), **environment
+    )
 
 
 def smtp_source(job: Job) -> None:
@@ -266,7 +275,10 @@ def test_a_client_sends(client, name, daemons, job_folder):
     assert mail.arguments[:2] == ["-f", SENDER]
     expect_recipients(client, mail, job)
     keyword = "ESMTP" + "S" * bool(kind.tls) + "A" * kind.login
-    assert f" with {'SMTP' if client in HELLOS_OLD_STYLE and not kind.login else keyword} " in mail.received
+    with_word = re.search(r" with (\w+) ", mail.received)[1]
+    if client == "Debian's msmtp":  # Debian 13's asks for SMTPUTF8 wherever it is offered
+        with_word = with_word.replace("UTF8SMTP", "ESMTP")
+    assert with_word == ("SMTP" if client in HELLOS_OLD_STYLE and not kind.login else keyword)
     if client in RAW:
         assert mail.content == job.mail + b"\n" * (client == "swaks")  # it ends every mail with an empty line
     else:

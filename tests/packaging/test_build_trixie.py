@@ -70,3 +70,8 @@ def test_they_install_and_a_mail_is_sent(host):
     assert "to you@example.org: taken" in host.run("msmtpd --check=you@example.org").stdout
     assert host.said("ls /usr/share/msmtp-py/msmtp/__pycache__/*.bundle | wc -l") == "6"
     assert "Traceback" not in host.journal()
+
+
+def test_the_launchers_start_python_as_they_are_meant_to(host):
+    for launcher in ("/usr/bin/msmtp", "/usr/bin/msmtpd"):
+        assert host.said(f"head -n 1 {launcher}") == "#!/usr/bin/python3 -IS"

@@ -528,10 +528,10 @@ def _():
     _thread.start_new_thread(lambda: None, ())
 
 
-@forbidden("start a child process", "PermissionError", "EPERM", "EACCES")
+@forbidden("start a child process", "PermissionError", "EPERM", "EACCES", "done -31")  # -31: ended by SIGSYS
 def _():
     yield
-    subprocess.run(["/bin/true"], check=False)
+    return subprocess.run(["/bin/true"], check=False).returncode
 
 
 @forbidden("start a shell", "EPERM", KILLED, "done 32512", "done -1", "done 65280")

@@ -135,6 +135,12 @@ def newest(name: str) -> Path:
     return folder / "root"
 
 
+def beside(root: Path) -> list[str]:
+    """The words that run a program which looks below /usr/share for what it brings: its bundle's is laid over that."""
+    script = 'mount -t overlay overlay -o "lowerdir=$0:/usr/share" /usr/share; exec "$@"'
+    return ["unshare", "--mount", *["--map-root-user"] * bool(os.geteuid()), "sh", "-ec", script, f"{root}/usr/share"]
+
+
 def by_itself(root: Path, path: str) -> list[str]:
     """The words that run a program of :func:`newest` by the C library and the other libraries that came with it."""
     libraries = library_path(root)
@@ -175,6 +181,7 @@ def _lists_of_its_own(folder: Path) -> list[str]:
         "Dir::Cache": folder / "cache",
         "Acquire::Languages": "none",
         "APT::Update::Error-Mode": "any",
+        "Acquire::Check-Valid-Until": "false",  # a mirror that stands still will do: signatures are checked as ever
     }
     return [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
 
