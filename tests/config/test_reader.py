@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 from msmtp.config import reader
 from msmtp.config.account import Definition, build
 from msmtp.config.options import COMMANDS, WORDS, Hidden
-from msmtp.failures import ConfigFailure, Failure, FileFailure, InsecureFileFailure
+from msmtp.failures import SHORTAGES, ConfigFailure, Failure, FileFailure, InsecureFileFailure
 
 
 def nothing(command: str) -> str:
@@ -387,6 +389,34 @@ def test_a_user_s_file_that_cannot_be_read_is_said_and_left_out(home: Path, monk
 def test_a_file_asked_for_that_cannot_be_read_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(FileFailure, match="closed: Permission denied"):
         load(unreadable(tmp_path, monkeypatch))
+
+
+@pytest.mark.parametrize("number", [errno.ENFILE, errno.EMFILE, errno.ENOMEM, errno.EIO, errno.ESTALE])
+@pytest.mark.parametrize("whose", ["system", "user"])
+def test_a_file_that_the_machine_cannot_open_just_now_is_not_taken_for_none(
+    home: Path, monkeypatch: pytest.MonkeyPatch, whose: str, number: int
+) -> None:
+    """Without it, the mail would go out by the account of the other file."""
+    system, user, modern = home / "system", home / ".msmtprc", home / ".config/msmtp/config"
+    modern.parent.mkdir(parents=True)
+    for file in (system, user, modern):
+        file.write_text("account default\nhost x\n")
+    away = str(system if whose == "system" else user)
+
+    def refusing(really: Callable[..., object]) -> Callable[..., object]:
+        def refuse(name: str, *rest: object, **more: object) -> object:
+            if name == away:
+                raise OSError(number, os.strerror(number))
+            return really(name, *rest, **more)
+
+        return refuse
+
+    monkeypatch.setattr(os, "open", refusing(os.open))
+    monkeypatch.setattr(os, "stat", refusing(os.stat))
+    with pytest.raises(FileFailure) as caught:
+        load(system=system)
+    assert caught.value.message == f"{away}: {os.strerror(number)}"
+    assert caught.value.code == (71 if number in SHORTAGES else 74)
 
 
 # -- a password in the file

@@ -36,6 +36,13 @@ LINE_LIMIT = 65536
 FILE_LIMIT = 64 * 1024 * 1024
 """Octets a file may have; something longer is not a configuration file."""
 
+NOT_THERE = (FileNotFoundError, NotADirectoryError, PermissionError)
+"""What opening a file raises that the user has not, or not for himself.
+
+Anything else says nothing of the file, but of the machine (EMFILE, ENOMEM, EIO, ESTALE).  Going on without it would
+send the mail by another account: as somebody else, by somebody else's server.
+"""
+
 _HASH = ord("#")
 _QUOTE = ord('"')
 _EVAL = COMMANDS[b"eval"]
@@ -61,10 +68,19 @@ def user_file(environment: Mapping[str, str] = os.environ) -> str:
     """Name of the user's file: ~/.msmtprc, unless only $XDG_CONFIG_HOME/msmtp/config exists."""
     home = environment.get("HOME") or os.path.expanduser("~")
     plain = f"{home}/.msmtprc"
-    if os.access(plain, os.F_OK):
+    if _may_be_there(plain):
         return plain
     modern = f"{environment.get('XDG_CONFIG_HOME') or home + '/.config'}/msmtp/config"
-    return modern if os.access(modern, os.F_OK) else plain
+    return modern if _may_be_there(modern) else plain
+
+
+def _may_be_there(file: str) -> bool:
+    """Whether there is such a file or, if that cannot be told now, may be: then opening it says why."""
+    try:
+        os.stat(file)
+    except OSError as error:
+        return not isinstance(error, NOT_THERE)
+    return True
 
 
 def load(
@@ -77,7 +93,7 @@ def load(
 
     ``evaluate`` runs the command of an ``eval`` line and returns the first line of its output.  Raises ConfigFailure
     for an error in a file, InsecureFileFailure for a password that others can read, FileFailure if ``file`` cannot be
-    read.  What was noted before a failure stands in ``configuration``.
+    read, or another for any reason but NOT_THERE.  What was noted before a failure stands in ``configuration``.
     """
     system = _load_one(configuration, "system", system_file, evaluate)
     user = _load_one(configuration, "user", user_file() if file is None else file, evaluate, required=file is not None)
@@ -97,8 +113,8 @@ def _load_one(
         descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = getattr(error, "strerror", None) or str(error)
-        if required:
-            hint = "-C and --file take the name of a configuration file"
+        if required or not isinstance(error, NOT_THERE):
+            hint = "-C and --file take the name of a configuration file" if required else ""
             raise FileFailure(f"{file}: {reason}", hint=hint) from error
         configuration.notes.append(f"ignoring {whose} configuration file {file}: {reason}")
         if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
