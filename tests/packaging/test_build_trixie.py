@@ -73,5 +73,5 @@ def test_they_install_and_a_mail_is_sent(host):
 
 
 def test_the_launchers_start_python_as_they_are_meant_to(host):
-    for launcher in ("/usr/bin/msmtp", "/usr/bin/msmtpd"):
-        assert host.said(f"head -n 1 {launcher}") == "#!/usr/bin/python3 -IS"
+    for name, flags in {"msmtp": "-IS", "msmtpd": "-I"}.items():
+        assert host.said(f"head -n 1 /usr/bin/{name}") == f"#!/usr/bin/python3 {flags}"
