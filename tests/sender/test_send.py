@@ -187,6 +187,20 @@ def test_partial_recipients_is_no_success_if_everybody_is_refused(tmp_path):
     assert server.sessions[0].mails == []
 
 
+@pytest.mark.parametrize("lmtp", [False, True], ids=["smtp", "lmtp"])
+@pytest.mark.parametrize("extensions", [(), FAST, (*FAST, "CHUNKING")], ids=["slow", "pipelining", "chunking"])
+@pytest.mark.parametrize("before", [["250 ok"], ["250 ok", "550 5.1.1 who?"]], ids=["first", "second"])
+def test_a_server_that_goes_down_amid_the_recipients_is_temporary(tmp_path, lmtp, extensions, before):
+    replies = {"RCPT": [*before, Say("421 4.3.2 going down", then=DROP)]}
+    with ScriptedServer(Polite(extensions=extensions, replies=replies, lmtp=lmtp)) as server:
+        text = account(server.port, f"partial_recipients on\nprotocol {'lmtp' if lmtp else 'smtp'}")
+        run = msmtp(tmp_path, text, *(f"{name}@example.net" for name in "abcd"))
+    assert run.code == 75
+    assert "server message: 421 4.3.2 going down\n" in run.err
+    assert "out of order" not in run.err
+    assert server.mails == []
+
+
 def test_lmtp_has_an_outcome_for_each_recipient(tmp_path):
     replies = {"message": ["250 one", "550 5.1.1 two", "452 4.2.2 three"]}
     with ScriptedServer(Polite(extensions=FAST, replies=replies, lmtp=True)) as server:
@@ -199,6 +213,22 @@ def test_lmtp_has_an_outcome_for_each_recipient(tmp_path):
         "msmtp: there is no such mailbox: check the address",
         "msmtp: the server refuses to send the mail to c@example.net",
         "msmtp: LMTP server message: 452 4.2.2 three",
+    ]
+
+
+@pytest.mark.parametrize("extensions", [(), FAST, (*FAST, "CHUNKING")], ids=["slow", "pipelining", "chunking"])
+def test_lmtp_recipients_without_an_answer_have_none_that_was_anothers(tmp_path, extensions):
+    replies = {"message": ["250 one", Say("421 4.3.2 going down", then=DROP)]}
+    with ScriptedServer(Polite(extensions=extensions, replies=replies, lmtp=True)) as server:
+        text = account(server.port, "protocol lmtp\npartial_recipients on")
+        run = msmtp(tmp_path, text, "a@example.net", "b@example.net", "c@example.net")
+    assert run.code == 75
+    assert run.err.splitlines()[:5] == [
+        "msmtp: the server refuses to send the mail to b@example.net",
+        "msmtp: LMTP server message: 421 4.3.2 going down",
+        "msmtp: the server refuses to send the mail to c@example.net",
+        "msmtp: LMTP server message: 421 4.3.2 going down",
+        f"msmtp: could not send mail to all recipients (account default from {tmp_path}/msmtprc)",
     ]
 
 

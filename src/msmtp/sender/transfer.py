@@ -22,6 +22,7 @@ from msmtp.failures import (
 from msmtp.sender.outcome import Delivery, Refusal, text
 from msmtp.sender.refusals import refusal
 from msmtp.smtp.commands import Data, Mail, Rcpt
+from msmtp.smtp.transitions import CLOSED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -152,10 +153,16 @@ class Transfer:
         events: list[ReplyReceived] = []
         for command in commands:
             events += self.session.say(command)
-            if events[-1].reply.severity != SUCCESS and (len(events) == 1 or not self.partial):
+            if events[-1].reply.severity != SUCCESS and (len(events) == 1 or not self.partial or self.is_over()):
                 break
         self.judge(events)
+        if self.is_over():  # by 421 (RFC 5321, 3.8): nobody gets the mail, and why the others were refused is no matter
+            raise self.refused[-1].failure
         self.expect_go_ahead(self.session.ask(Data()))
+
+    def is_over(self) -> bool:
+        """Whether the server has ended the session."""
+        return self.session.connection.state == CLOSED
 
     def envelope_commands(self) -> list[Command]:
         """MAIL and every RCPT."""
