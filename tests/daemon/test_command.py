@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from msmtp.daemon import environment
-from msmtp.daemon.command import Command, fault_of_address, found, is_privileged
+from msmtp.daemon import command, environment
+from msmtp.daemon.command import Command, exec_words, fault_of_address, found, is_privileged
 from msmtp.failures import ConfigFailure
 from msmtp.smtp import grammar
 
@@ -180,3 +180,24 @@ def test_every_variable_has_its_meaning_once():
     assert not any(
         not meaning or meaning.endswith(".") for _, meaning in environment.DESCRIBING + environment.INHERITED
     )
+
+
+PYTHON = "/usr/bin/python3"  # which knows of no msmtp
+
+
+def test_our_msmtp_is_started_from_where_our_modules_are():
+    _, (_, *words) = exec_words()
+    done = subprocess.run([PYTHON, *words, "--version"], capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("msmtp version ")
+    wrong = subprocess.run([PYTHON, *words, "--nonsense"], capture_output=True, text=True, timeout=30, check=False)
+    assert wrong.returncode == 64
+    assert wrong.stderr.startswith("msmtp: ")
+
+
+def test_what_cannot_be_started_now_is_for_another_time(monkeypatch, tmp_path):
+    monkeypatch.setattr(command.msmtp, "__path__", [f"{tmp_path}/msmtp"])  # as while a package is being upgraded
+    _, (_, *words) = exec_words()
+    done = subprocess.run([PYTHON, *words, "x@example.org"], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 75
+    assert done.stderr == "msmtp: it could not be started: No module named 'msmtp'\n"

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import socket
 import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.support import debian
+from tests.support.daemon import Msmtpd
 from tests.support.inside import run as run_code
 from tests.support.private_net import LOOPBACK, run_in_namespace
 
@@ -469,3 +471,30 @@ def test_the_loop_of_a_child_leaves_no_note_in_its_parents():
         finally:
             bed.loop.on_signals({})
             bed.loop._release_signals()
+
+
+class BehindProxy(Msmtpd):
+    """Its clients come by a proxy at 127.0.0.1, which speaks for itself at first."""
+
+    header = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"
+
+    def connect(self, seconds: float = 20.0) -> socket.socket:
+        made = super().connect(seconds)
+        made.sendall(self.header)
+        return made
+
+
+@pytest.mark.root
+def test_a_proxys_name_is_not_its_clients():
+    with BehindProxy("--peer-names", "--proxy-protocol=127.0.0.1") as daemon:
+        daemon.header = (
+            daemon.header[:-4] + b"\x21\x11\0\x0c" + bytes([192, 0, 2, 77, 127, 0, 0, 1]) + b"\x04\xd2\0\x19"
+        )
+        with daemon.talk() as client:
+            client.hear(220)
+            time.sleep(0.5)  # a name would have been found by now
+            client.say("EHLO client.example", 250)
+            client.mail()
+        (mail,) = daemon.mails(1)
+    assert mail.received.startswith("from client.example ([192.0.2.77]) by ")
+    assert "MSMTPD_PEER_NAME" not in mail.environment

@@ -133,7 +133,8 @@ TEXTS: dict[str, Text] = {
         "(on|off)",
         "put the names of clients into the Received header",
         "Look up the name of each client for the Received header. A process of its own does it, and no client waits "
-        "for it. The default is `off`: the header has only the address.",
+        "for it. The default is `off`: the header has only the address, and so it is of clients that come by a "
+        "proxy (`--proxy-protocol`).",
     ),
     # -- protection
     "--auth": Text(

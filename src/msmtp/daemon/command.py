@@ -13,7 +13,9 @@ import re
 import shlex
 import sys
 
+import msmtp
 from msmtp.config.daemon_settings import DEFAULT_COMMAND
+from msmtp.exits import EX_TEMPFAIL
 from msmtp.failures import ConfigFailure
 from msmtp.smtp import grammar
 from msmtp.system import os
@@ -185,9 +187,25 @@ def settings_file(environment: Mapping[bytes, bytes]) -> str:
         return ""
 
 
+_START = """import sys
+sys.argv[0] = "msmtp"
+try:
+    sys.path.insert(0, {folder!r})
+    from msmtp.sender.main import run
+except BaseException as error:
+    sys.stderr.write("msmtp: it could not be started: " + str(error) + "\\n")
+    sys.exit({code})
+run()
+"""
+
+
 def exec_words() -> tuple[str, list[bytes]]:
-    """How this package's msmtp is started where no program of that name is: path, and the words before its own."""
-    return sys.executable, [os.fsencode(sys.executable), b"-I", b"-m", b"msmtp"]
+    """How this package's msmtp is started where no program of that name is: path, and the words before its own.
+
+    Its modules may lie where no other program finds them.  If it cannot start, it may later: it is being upgraded, say.
+    """
+    code = _START.format(folder=msmtp.__path__[0].rpartition("/")[0], code=EX_TEMPFAIL)
+    return sys.executable, [os.fsencode(sys.executable), b"-I", b"-c", os.fsencode(code)]
 
 
 def fault_of_address(address: bytes) -> str:

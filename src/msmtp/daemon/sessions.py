@@ -341,7 +341,7 @@ class Sessions:
         if not done:
             os.close(door)
             return -1
-        if "names" in self._brokers and session.peer.address:
+        if "names" in self._brokers and session.peer.address and not flags & PROXIED:  # the proxy's is not the client's
             say("names", LOOKUP, number, session.peer.address.encode())
         return door
 
