@@ -134,6 +134,21 @@ def test_a_file_without_lists_is_refused_by_name(content: bytes, tmp_path: Path)
     assert caught.value.exit_code == 66
 
 
+@pytest.mark.parametrize("large", [0, 1 << 30], ids=["chosen from", "loaded whole"])
+def test_a_certificate_among_the_lists_makes_nobody_an_authority(
+    large: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lists are fetched without encryption: who alters them on their way could send himself all mail and passwords."""
+    monkeypatch.setattr(trust, "LARGE", large)
+    stranger = Issued("Stranger")
+    between = Issued("mitm", stranger, host="localhost")
+    context = server(tmp_path, [between])
+    for content in ([ROOT.revoke(), stranger.pem, stranger.revoke()], [between.pem, ROOT.revoke()]):
+        trusted, revoked = files(tmp_path, content)
+        with pytest.raises(TlsFileFailure, match=f"^cannot set X509 CRL file {revoked} .* a certificate is in it"):
+            shake(prepare(TlsSettings(trust_file=str(trusted), crl_file=str(revoked)), "localhost"), context)
+
+
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
     trusted, _ = files(tmp_path, [])
     with pytest.raises(TlsFileFailure, match="CRL file /nowhere for TLS session: No such file"):

@@ -207,10 +207,75 @@ def test_a_second_session_chooses_again(tmp_path: Path, monkeypatch: pytest.Monk
         b"-----BEGIN TRUSTED CERTIFICATE-----\nAAAA\n-----END TRUSTED CERTIFICATE-----\n",
         b"-----BEGIN CERTIFICATE-----\nno base64: A\n-----END CERTIFICATE-----\n",
         b"-----BEGIN CERTIFICATE-----\nAAAA\n",
+        b"-----BEGIN CERTIFICATE-----\nAAAA-----END CERTIFICATE-----\n",
+        b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----AAAA\n",
+        b"-----BEGIN CERTIFICATE-----\nAAAA\n# -----END CERTIFICATE-----\n",
+        b"-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n",
+        b"-----BEGIN CERTIFICATE-----AAAA\nAAAA\n-----END CERTIFICATE-----\n",
+        b"-----BEGIN CERTIFICATE-----\nAAAA\n#AAAA\n-----END CERTIFICATE-----\n",
+        b"-----BEGIN CERTIFICATE-----\nAAA=\nAAAA\n-----END CERTIFICATE-----\n",
+        b"\r-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
     ],
 )
 def test_a_file_with_other_things_in_it_is_left_to_openssl(extra: bytes) -> None:
     assert read_bundle(ROOT.pem + extra) is None
+    assert read_bundle(extra + ROOT.pem) is None
+
+
+def test_lines_may_have_any_length() -> None:
+    body = base64.b64encode(ROOT.der)
+    for width in (1, 60, 65, 76, len(body)):
+        lines = [body[at : at + width] for at in range(0, len(body), width)]
+        for end in (b"\n", b"\r\n"):
+            pem = end.join([b"-----BEGIN CERTIFICATE-----", *lines, b"-----END CERTIFICATE-----", b""])
+            bundle = read_bundle(pem + OTHER.pem)
+            assert bundle is not None
+            assert bundle.certificates == [ROOT.der, OTHER.der]
+
+
+def prefixed(pem: bytes, prefix: bytes) -> bytes:
+    return b"".join(prefix + line for line in pem.splitlines(keepends=True))
+
+
+# How somebody takes an authority out of a file without deleting it.
+COMMENTED_OUT = {
+    "each line": prefixed(ROOT.pem, b"# "),
+    "each line, no blank": prefixed(ROOT.pem, b"#"),
+    "the first line": b"#" + ROOT.pem,
+    "indented": prefixed(ROOT.pem, b"  "),
+    "in one line with other text": b"old: " + ROOT.pem,
+}
+
+
+@pytest.mark.parametrize("large", [0, 1 << 30], ids=["chosen from", "loaded whole"])
+@pytest.mark.parametrize("way", COMMENTED_OUT)
+def test_an_authority_that_is_commented_out_is_not_trusted(
+    way: str, large: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trust, "LARGE", large)
+    file = tmp_path / "trust.pem"
+    file.write_bytes(COMMENTED_OUT[way] + OTHER.pem)
+    assert verdict(DIRECT.context(tmp_path), file) == UNKNOWN
+    file.write_bytes(COMMENTED_OUT[way] + OTHER.pem + ROOT.pem)
+    assert verdict(DIRECT.context(tmp_path), file) == ""
+
+
+@pytest.mark.parametrize("preload", [False, True])
+@pytest.mark.parametrize("way", COMMENTED_OUT)
+def test_nor_is_it_in_a_hashed_directory(
+    way: str, preload: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But those that stand beside it are."""
+    folder, context = tmp_path / "certs", DIRECT.context(tmp_path)
+    folder.mkdir()
+    (folder / "ours.pem").write_bytes(ROOT.pem)
+    subprocess.run(["openssl", "rehash", folder], check=True, stderr=subprocess.DEVNULL)
+    monkeypatch.setattr(_openssl, "default_trust", lambda: ("/nowhere", str(folder)))
+    (folder / "ours.pem").write_bytes(COMMENTED_OUT[way] + OTHER.pem)
+    with pytest.raises(CertificateFailure):
+        shake(prepare(TlsSettings(), "localhost", preload=preload), context)
+    (folder / "ours.pem").write_bytes(COMMENTED_OUT[way] + ROOT.pem)
+    shake(prepare(TlsSettings(), "localhost", preload=preload), context)
 
 
 def test_text_between_the_certificates_is_no_matter() -> None:

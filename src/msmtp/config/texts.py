@@ -222,8 +222,8 @@ TEXTS: dict[str, Text] = {
     "tls_crl_file": Text(
         "file",
         "refuse the certificates that this file revokes",
-        "A file with certificate revocation lists in PEM format. Nothing after the command, the default: certificates "
-        "are not looked for in any.",
+        "A file with certificate revocation lists in PEM format, and no certificates. Nothing after the command, the "
+        "default: certificates are not looked for in any.",
     ),
     "tls_fingerprint": Text(
         "fingerprint",

@@ -56,7 +56,9 @@ SYSTEM_BUNDLES = (
 
 BEGIN = b"-----BEGIN "
 BEGIN_CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
-END = b"-----END "
+BEGIN_CERTIFICATE_LINE = b"\n" + BEGIN_CERTIFICATE
+END_CERTIFICATE_LINE = b"\n-----END CERTIFICATE-----"
+PEM_LINE = 64  # characters (RFC 7468, section 2)
 
 # Start of every attribute type of X.520 in a Name; the byte after it is the type's number, then comes the string's tag.
 X520 = b"\x06\x03\x55\x04"
@@ -178,13 +180,37 @@ def words(name: bytes) -> list[bytes]:
 
 
 def read_bundle(data: bytes) -> Bundle | None:
-    """The certificates of a PEM file; None if it holds anything that OpenSSL should rather read itself."""
-    if data.count(BEGIN) != data.count(BEGIN_CERTIFICATE):
-        return None
+    """The certificates of a PEM file; None if it holds anything that OpenSSL should rather read itself.
+
+    A block begins and ends at the start of a line, with nothing behind it in that line, and has nothing but base64 in
+    between.  What begins elsewhere is there in order not to be read: an authority that somebody has commented out.
+    """
+    text, *blocks = (b"\n" + data).split(BEGIN_CERTIFICATE_LINE)
+    certificates = []
+    for block in blocks:
+        if BEGIN in text:
+            return None
+        body, end, text = block.partition(END_CERTIFICATE_LINE)
+        certificate = _decoded(body)
+        if not end or not certificate or text[:1] not in b"\r\n":  # nothing is: the next block begins at once
+            return None
+        certificates.append(certificate)
+    return None if BEGIN in text else Bundle(certificates)
+
+
+def _decoded(body: bytes) -> bytes:
+    """What stands in base64 between two lines; b"" if anything but line ends is between its characters."""
     try:
-        return Bundle([binascii.a2b_base64(block[: block.index(END)]) for block in data.split(BEGIN_CERTIFICATE)[1:]])
+        octets = binascii.a2b_base64(body)  # which leaves out whatever it does not know
     except ValueError:  # binascii.Error is one
-        return None
+        return b""
+    characters = (len(octets) + 2) // 3 * 4
+    others = len(body) - characters
+    if others != -(-characters // PEM_LINE):  # to count line ends takes a third as long as to decode
+        ends = body.count(b"\n")
+        if others not in (ends, ends + body.count(b"\r")):
+            return b""
+    return octets if body[:1] in b"\r\n" else b""
 
 
 class Trust:
@@ -233,20 +259,28 @@ class Trust:
         if directory and preload:
             self.path = directory
             waiting = self.bundle.certificates if self.bundle else []
-            self.bundle = Bundle([*waiting, *[raw for place in directory.split(":") for raw in _hashed(place)]])
+            self.bundle = Bundle(
+                [*waiting, *[raw for place in directory.split(":") for raw in _hashed(context, place)]]
+            )
 
     def load_crl(self, context: Context, path: str) -> None:
         """Refuse what the lists in a PEM file revoke; TlsFileFailure.
+
+        OpenSSL trusts every certificate that it finds in such a file.  Lists are signed, so people fetch them without
+        encryption: whoever can change one on its way must not become an authority by it.
 
         OpenSSL then wants a current list of the authority that issued the server's certificate, and if the file has
         more than one list, of every authority in the chain; without them it refuses.
         """
         try:
-            before = context.cert_store_stats()["crl"]
+            before = context.cert_store_stats()
             context.load_verify_locations(path)
-            lists = context.cert_store_stats()["crl"] - before
+            after = context.cert_store_stats()
         except (OSError, ValueError) as error:
             raise _unusable_crl(path, _openssl.words(error)) from None
+        if after["x509"] > before["x509"]:
+            raise _unusable_crl(path, "a certificate is in it, which would be trusted as an authority")
+        lists = after["crl"] - before["crl"]
         if not lists:
             raise _unusable_crl(path, "no revocation list in PEM format in it")
         context.verify_flags |= _openssl.VERIFY_CRL_CHECK_LEAF if lists == 1 else _openssl.VERIFY_CRL_CHECK_CHAIN
@@ -314,13 +348,19 @@ def has_hashes(directory: str) -> bool:
         return False
 
 
-def _hashed(directory: str) -> Iterator[bytes]:
-    """All certificates that OpenSSL could find in a hashed directory."""
+def _hashed(context: Context, directory: str) -> Iterator[bytes]:
+    """All certificates that OpenSSL could find in a hashed directory, but for those that only it can read.
+
+    Those are loaded.
+    """
     for name in os.listdir(directory):
         if name[8:9] == "." and name[9:].isdigit():
+            path = f"{directory}/{name}"
             try:
-                bundle = read_bundle(read_file(f"{directory}/{name}"))
-            except OSError:
+                bundle = read_bundle(read_file(path))
+                if bundle is None:
+                    context.load_verify_locations(path)
+            except (OSError, ValueError):  # no more than OpenSSL would make of it
                 continue
             yield from bundle.certificates if bundle else ()
 
