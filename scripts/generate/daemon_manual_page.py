@@ -170,10 +170,10 @@ POLICY_LINES = {
     "header": (
         "(refuse|replace)",
         (
-            "What becomes of a mail with a From header that fits none of them: it is refused, which is the default, or "
-            "the default command is told to put the sender of the envelope in its place (`--set-from-header=on`), or "
-            "MAILER-DAEMON if that is empty. `replace` is for programs that write a From of their own: cron says that "
-            "all its mails are root's."
+            "What becomes of a mail with a From header that fits none of them, or that programs may read in more than "
+            "one way: it is refused, which is the default, or the default command is told to put the sender of the "
+            "envelope in its place (`--set-from-header=on`), or MAILER-DAEMON if that is empty. `replace` is for "
+            "programs that write a From of their own: cron says that all its mails are root's."
         ),
     ),
     "account": (

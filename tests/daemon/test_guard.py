@@ -63,6 +63,11 @@ def test_a_from_that_is_ones_own_passes(mail: bytes) -> None:
         (b"From: joe, boss@corp\n\n", "boss@corp"),
         (b"From: joe@host.example <boss@corp>\n\n", "boss@corp"),
         (b"From: boss@corp <joe@host.example>\n\n", "boss@corp"),
+        (b"From: boss@corp joe <joe@host.example>\n\n", "From that not all programs read alike"),
+        (b"From: boss@corp:joe@host.example;\n\n", "From that not all programs read alike"),
+        (b"From: boss@corp(: joe@host.example\n\n", "From that not all programs read alike"),
+        (b"From: \\<boss@corp> <joe@host.example>\n\n", "From that not all programs read alike"),
+        (b"From: joe\nFrom: =?utf-8?q?boss=40corp?= <joe>\n\n", "From that not all programs read alike"),
         (b"From: boss\n\n", "send as boss "),
         (b"fRoM\t:\n\tboss@corp\n\n", "boss@corp"),
         (b"no field\nFrom: boss@corp\n\n", "boss@corp"),
@@ -89,6 +94,7 @@ def test_a_from_is_replaced_where_the_rule_says_so() -> None:
     text = "for everybody\nheader replace\n"
     assert judged(b"From: boss@corp\n\n", text) == ("", True)
     assert judged(b"From:\n\n", text) == ("", True)
+    assert judged(b"From: boss@corp:joe@host.example;\n\n", text) == ("", True)
     assert judged(b"From: joe\n\n", text) == ("", False)
     assert judged(b"From: boss@corp\n\n", text, b"") == ("", True)  # a notice; the command is told MAILER-DAEMON
     assert "CR" in judged(b"X: \rFrom: boss@corp\n\n", text)[0]

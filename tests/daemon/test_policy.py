@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from msmtp.daemon import policy
-from msmtp.daemon.policy import AUTH, UNKNOWN, USER, Buckets, Person, addresses_of, fits, parse, plainly
+from msmtp.daemon.policy import AUTH, UNKNOWN, USER, Buckets, Person, fits, parse, plainly
 from msmtp.failures import ConfigFailure
 
 HOST = policy.Machine("host.example", ("host", "host.example", "host.intra.example"))
@@ -201,52 +199,6 @@ def test_wildcards_in_a_name_are_no_wildcards(name: str) -> None:
     assert rule.allows(f"{name}@{HOST.mail}", person, HOST)
     assert not rule.allows(f"x{name}@{HOST.mail}", person, HOST)
     assert not rule.allows(f"root@{HOST.mail}", person, HOST)
-
-
-@pytest.mark.parametrize(
-    ("value", "found"),
-    [
-        (b" joe@x", [b"joe@x"]),
-        (b" Joe <joe@x>", [b"joe@x"]),
-        (b" joe@x <joe@x>", [b"joe@x"]),
-        (b" boss@y <joe@x>", [b"joe@x", b"boss@y"]),
-        (b' "boss@y" <joe@x>', [b"joe@x"]),
-        (b' "boss@y <joe@x>', [b"joe@x", b"boss@y"]),
-        (b" (boss@y) <joe@x>", [b"joe@x"]),
-        (b" (boss@y <joe@x>", [b"joe@x", b"boss@y"]),
-        (b" <joe@x> boss@y", [b"joe@x", b"boss@y"]),
-        (b" <joe@x>, <boss@y>", [b"joe@x", b"boss@y"]),
-        (b" <joe@x> <boss@y", [b"joe@x", b"boss@y"]),
-        (b" group: joe@x, boss@y;", [b"joe@x", b"boss@y"]),
-        (b" Boss\n <joe@x>", [b"joe@x"]),
-        (b" root (Cron Daemon)", [b"root"]),
-        (b' "boss@y"', []),
-        (b" nobody:;", []),
-        (b"", []),
-    ],
-)
-def test_the_addresses_of_a_from_field(value: bytes, found: list[bytes]) -> None:
-    assert addresses_of([value]) == found
-
-
-def test_all_from_fields_count() -> None:
-    assert addresses_of([b" joe@x", b" boss@y"]) == [b"joe@x", b"boss@y"]
-
-
-@given(st.lists(st.sampled_from([b"<", b">", b'"', b"(", b")", b"\\", b"@", b"a", b"b@c", b",", b";", b":", b" "])))
-def test_whatever_stands_in_from_no_word_with_an_at_sign_outside_of_marks_is_overlooked(parts: list[bytes]) -> None:
-    value = b"".join(parts) + b" boss@y <joe@x>"
-    found = addresses_of([value])
-    if not {b'"', b"(", b"\\", b"<"} & set(parts):
-        assert b"boss@y" in found
-
-
-@pytest.mark.parametrize("piece", [b'"\\', b"(\\", b"(", b'"', b"<", b"a", b"@", b"a@", b"<a@b>,", b'\\"'])
-def test_the_time_for_a_from_field_is_linear(piece: bytes) -> None:
-    value = b"<" + piece * (60_000 // len(piece))
-    begun = time.process_time()
-    addresses_of([value])
-    assert time.process_time() - begun < 2
 
 
 def test_quotes_make_no_other_address() -> None:

@@ -2,7 +2,7 @@
 
 It works in delivery, which has the power to send, and believes no worker: who connects it has from the kernel by way of
 the supervisor, who gave a password from auth itself, and the From field it reads in the file that is sealed and given
-to the command, with the reader that msmtp reads it with.
+to the command: what msmtp reads in it, and nothing that others may read otherwise (``from_field``).
 
     before the content    who may not send, or not as this sender, not to so many, not so often        550, 450
     behind the content    a From field that names somebody else                                        550
@@ -18,7 +18,8 @@ from msmtp.config import substitution
 from msmtp.config.daemon_settings import Settings, read_trusted
 from msmtp.config.reader import SYSTEM_FOLDER
 from msmtp.daemon.command import Command
-from msmtp.daemon.policy import AUTH, UNKNOWN, USER, Buckets, Machine, Person, addresses_of, parse, plainly
+from msmtp.daemon.from_field import addresses_of
+from msmtp.daemon.policy import AUTH, UNKNOWN, USER, Buckets, Machine, Person, parse, plainly
 from msmtp.daemon.requests import NOBODY
 from msmtp.failures import ConfigFailure, Failure, MalformedMailFailure, shown
 from msmtp.mail.header import HeaderReader
@@ -263,7 +264,7 @@ class Guard:
 
     def _judged(self, permission: Permission, values: list[bytes]) -> Refusal | None:
         rule, person = permission.rule, permission.person
-        found = addresses_of(values)
+        found, clear = addresses_of(values)
         if values and not found:
             return Refusal("not permitted", f"5.7.1 From without an address: {rule.place} wants to know who sends")
         if len(found) > MOST_FROM:
@@ -271,6 +272,9 @@ class Guard:
         for address in found:
             if not self._allows(rule, person, address):
                 return self._not_as(rule, person, address, "in From")
+        if not clear:
+            text = f"From that not all programs read alike: {rule.place} wants to know who sends; write Name <address>"
+            return Refusal("not permitted", f"5.7.1 {text}")
         return None
 
     def _allows(self, rule: Rule, person: Person, address: bytes) -> bool:

@@ -59,10 +59,6 @@ _NUMBERS = re.compile(r"(\d{1,10})(?:-(\d{1,10}))?")
 _RATE = re.compile(r"(\d{1,7})(?:/(minute|hour|day))?")
 _PERCENT = re.compile(r"%(.?)", re.DOTALL)
 _SPECIAL = re.compile(r"([\\*?\[])")
-# What of a From field is no bare word: quoted strings, comments without others in them, what stands between < and >;
-# a group each for the mark that closes it, without which it is none.
-_HIDDEN = re.compile(rb'"(?:\\.|[^"\\])*("?)|\((?:\\.|[^()\\])*(\)?)|<[^<>]*(>?)', re.DOTALL)
-_BETWEEN = re.compile(rb'[\s<>()\[\]:;,"]+')
 
 
 class Person:
@@ -230,25 +226,6 @@ def fits(pattern: str, address: str, mail_name: str) -> bool:
         local, domain = address, mail_name
     its_local, _, its_domain = pattern.rpartition("@")
     return matches(its_local, local) and matches(its_domain.lower(), domain.lower())
-
-
-def addresses_of(values: Iterable[bytes]) -> list[bytes]:
-    """All addresses that From fields show to anybody, read more than one way.
-
-    A reader of mail may take a bare word with an @ in it for the address though there is one between < and >, so it
-    counts, too.  The time is linear in what is read.
-    """
-    found: dict[bytes, None] = {}
-    for value in values:
-        found.update(dict.fromkeys(parse_addresses(value)))
-        if b"<" in value:
-            words = _BETWEEN.split(_HIDDEN.sub(_unless_closed, value))
-            found.update(dict.fromkeys([word for word in words if b"@" in word[1:-1]]))
-    return list(found)
-
-
-def _unless_closed(found: re.Match[bytes]) -> bytes:
-    return b" " if any(found.groups()) else b" " + found[0][1:]
 
 
 def plainly(address: bytes) -> str:
