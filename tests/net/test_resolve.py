@@ -224,6 +224,22 @@ with NameServer(NAMES):
     assert said.split() == ["full.name.test", "nosuch.test", "silent.test", "192.0.2.9"]
 
 
+def test_a_signal_ends_the_waiting_for_a_canonical_name() -> None:
+    """Who presses Ctrl-C does not get a mail sent under another name."""
+    said = run("""
+def interrupt(*_): raise InterruptFailure("interrupted")
+signal.signal(signal.SIGALRM, interrupt)
+signal.setitimer(signal.ITIMER_REAL, 0.2)
+start = time.monotonic()
+with NameServer(NAMES):
+    try:
+        print(canonical_name("silent.test"))
+    except InterruptFailure:
+        print("interrupted", time.monotonic() - start < 1)
+""")
+    assert said == "interrupted True\n"
+
+
 def test_an_address_without_a_name_and_a_silent_resolver_give_none() -> None:
     said = run(
         """

@@ -13,7 +13,7 @@ from __future__ import annotations
 import _socket
 from _socket import AI_CANONNAME, AI_NUMERICHOST, AI_NUMERICSERV, EAI_AGAIN, SOCK_STREAM
 
-from msmtp.failures import ConfigFailure, Failure, HostNotFoundFailure, ResolverFailure
+from msmtp.failures import ConfigFailure, HostNotFoundFailure, ResolverFailure
 from msmtp.net.deadline import Deadline
 
 TYPE_CHECKING = False
@@ -67,7 +67,7 @@ def canonical_name(host: str, seconds: float | None = None) -> str:
     try:
         name = ascii_name(host).encode("ascii")
         found = _ask(host, Deadline(seconds), lambda: _getaddrinfo(name, 0, AI_CANONNAME))
-    except Failure:
+    except (ConfigFailure, HostNotFoundFailure, ResolverFailure):  # not a signal that came while it was waited for
         return host
     return found[0][3] or host
 
