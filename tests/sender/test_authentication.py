@@ -12,7 +12,7 @@ from OpenSSL import SSL
 from tests.support import certificates
 from tests.support.sasl import dovecot
 from tests.support.sasl.over_smtp import Authenticating, BoundTls, binding_of
-from tests.support.scripted import ScriptedServer
+from tests.support.scripted import Polite, ScriptedServer
 from tests.support.sending import account, msmtp
 
 TICKET = """
@@ -69,6 +69,15 @@ def test_a_man_in_the_middle_with_a_tls_session_of_his_own_gets_nothing(tmp_path
     assert "authentication failed (method SCRAM-SHA-" in run.err
     assert not peer.mails
     assert peer.sessions[0].user is None
+
+
+def test_a_host_in_other_letters_needs_no_file_once_the_sandbox_is_entered(tmp_path):
+    """Behind a unix socket nothing else has asked for its ASCII form before."""
+    settings = "sandbox require\nhost b\u00fccher.example\nauth plain\nuser joe\npassword secret\nfrom a@example.org\n"
+    with ScriptedServer(Polite(mechanisms=["PLAIN"]), address=tmp_path / "s") as peer:
+        run = msmtp(tmp_path, f"account default\nsocket {tmp_path / 's'}\n{settings}", TO)
+    assert (run.code, run.err) == (0, "")
+    assert peer.sessions[0].user
 
 
 @pytest.mark.parametrize("version", VERSIONS.values(), ids=VERSIONS)

@@ -52,6 +52,7 @@ class Connector:
         "before_sandbox",
         "debug",
         "domain",
+        "host",
         "preparing",
         "secret",
         "session",
@@ -67,6 +68,7 @@ class Connector:
         self.authenticates = authenticates and bool(account.auth)
         self.before_sandbox = before_sandbox
         self.domain = b""
+        self.host = b""
         self.secret: Secret | None = None
         self.tls: Tls | None = None
         self.session: Session | None = None
@@ -113,6 +115,7 @@ class Connector:
             if accounts.needs_secret(self.account):
                 self.secret = accounts.secret_of(self.account)
             load_mechanisms(self.account, self.secret.reveal() if self.secret else b"")
+            self.host = ascii_name(self.account.host).encode()  # which may need a library
         if self.account.tls:
             self.tls = prepare_tls(self.account, self.pin)
 
@@ -160,7 +163,7 @@ class Connector:
         credentials = mechanisms.Credentials(
             os.fsencode(account.user),
             self.secret.reveal() if self.secret else b"",
-            host=ascii_name(account.host).encode(),
+            host=self.host,
             port=account.port,
             ntlm_domain=os.fsencode(account.ntlmdomain),
             channel_binding=binding,
