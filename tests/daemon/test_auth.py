@@ -6,6 +6,7 @@ import contextlib
 import os
 import select
 import time
+from binascii import a2b_base64
 from collections.abc import Iterator
 
 import pytest
@@ -15,6 +16,7 @@ from tests.support.inside import run as run_code
 
 from msmtp import sasl
 from msmtp.config.daemon_settings import Network
+from msmtp.credentials.secret import Secret
 from msmtp.daemon import auth, channel, passwords, requests
 from msmtp.daemon.auth import AuthBroker
 from msmtp.daemon.channel import Channel, ChannelGone
@@ -124,12 +126,12 @@ class Worker:
 class Bed:
     """A broker with two users, on a clock of its own for the throttle if need be."""
 
-    def __init__(self, proxies: tuple[Network, ...] = ()) -> None:
+    def __init__(self, proxies: tuple[Network, ...] = (), known: dict[bytes, Verifier] | None = None) -> None:
         self.loop = Loop()
         self.journal = Log()
         self.page = Counters()
         self.throttle = Throttle(memoryview(bytearray(SIZE)).cast("Q"))
-        known = {
+        known = known or {
             "jörg".encode(): Verifier.of(PASSWORD, b"salt of joerg 16", FEW),
             b"x": Verifier.of(b"y", b"salt of x 16 oct", FEW),
         }
@@ -473,6 +475,23 @@ def kolmogorov_smirnov(one: list[float], other: list[float]) -> float:
         abs(sum(1 for each in one if each <= place) / len(one) - sum(1 for each in other if each <= place) / len(other))
         for place in places
     )
+
+
+@pytest.mark.parametrize("octets", [4, 16, 24, 40, 70])
+def test_fault_32_the_challenge_of_an_unknown_user_has_the_form_of_all(octets):
+    handed_over = Verifier.of(b"password", b"x" * octets, FEW)
+    known, secret = passwords.made_alike({b"given": handed_over, b"made": Secret(b"password")})
+    with contextlib.closing(Bed(known=known)) as bed:
+        bed.broker._secret = secret
+        forms, salts = set(), set()
+        for user in (*known, b"nobody", b"nemo"):
+            worker = bed.worker()
+            worker.start(b"SCRAM-SHA-256", b"n,,n=%b,r=abc" % user)
+            _, salt, count = worker.hear().octets("challenge").split(b",")
+            salts.add(salt)
+            forms.add((len(salt), len(a2b_base64(salt[2:])), count))
+        assert forms == {(len(salt), octets, b"i=%d" % FEW)}
+        assert len(salts) == 4
 
 
 def test_fault_32_an_unknown_user_a_wrong_password_and_its_length_take_the_same_time(monkeypatch):

@@ -143,6 +143,10 @@ def test_verifiers_that_would_tell_who_exists_or_take_too_long_are_refused():
     message, hint = refusal(("u", f"echo '{GIVEN}'"), ("v", f"echo '{other}'"))
     assert message == "--auth: the verifiers that are given differ in their iterations: 5000, 6000"
     assert "which users there are" in hint
+    longer = Verifier.of(b"p", SALT + b"g", 5000).encode().decode()
+    message, hint = refusal(("u", f"echo '{GIVEN}'"), ("v", f"echo '{longer}'"))
+    assert message == "--auth: the verifiers that are given differ in their octets of salt: 16, 17"
+    assert "which users there are" in hint
     slow = GIVEN.replace("5000", "50001")
     assert refusal(("u", f"echo '{slow}'"))[0] == "--auth: the verifier of user u has more than 50000 iterations"
 

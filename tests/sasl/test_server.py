@@ -137,6 +137,15 @@ def test_unknown_user_gets_the_same_salt_every_time_and_another_than_others():
     assert len(b64decode(first.split(b",")[1][2:])) == 16
 
 
+@pytest.mark.parametrize("octets", [0, 1, 16, 32, 33, 64, 100])
+def test_made_salt_is_as_long_as_the_others_and_begins_alike(octets):
+    salt = server.made_salt(b"secret", b"nobody", octets)
+    assert len(salt) == octets
+    assert server.made_salt(b"secret", b"nobody", 100).startswith(salt)
+    others = {server.made_salt(b"secret", b"nemo", octets), server.made_salt(b"s", b"nobody", octets)}
+    assert octets < 16 or (len(others) == 2 and salt not in others)
+
+
 def test_client_that_could_bind_the_channel_is_served_without():
     client = create_client(
         b"SCRAM-SHA-256",

@@ -43,7 +43,7 @@ from msmtp.daemon.requests import (
 )
 from msmtp.daemon.throttle import NANOSECONDS
 from msmtp.failures import ChannelFailure
-from msmtp.sasl.server import ACCEPTED, ITERATIONS, MALFORMED, MECHANISMS, REFUSED, create
+from msmtp.sasl.server import ACCEPTED, ITERATIONS, MALFORMED, MECHANISMS, REFUSED, SALT_OCTETS, create
 from msmtp.system import os
 
 TYPE_CHECKING = False
@@ -137,7 +137,9 @@ class AuthBroker:
     ) -> None:
         self._loop = loop
         self._verifiers = verifiers
+        # All have the same of these (``passwords``), and so users who do not exist.
         self._iterations = max([each.iterations for each in verifiers.values()], default=ITERATIONS)
+        self._salt_octets = max([len(each.salt) for each in verifiers.values()], default=SALT_OCTETS)
         self._throttle = throttle
         self._journal = journal
         self._page = page
@@ -239,8 +241,14 @@ class AuthBroker:
             session.claimed = user
             return self._verifiers.get(user)
 
-        nonce = hexlify(os.urandom(_NONCE_OCTETS))
-        session.exchange = create(name, lookup, secret=self._secret, iterations=self._iterations, nonce=nonce)
+        session.exchange = create(
+            name,
+            lookup,
+            secret=self._secret,
+            iterations=self._iterations,
+            salt_octets=self._salt_octets,
+            nonce=hexlify(os.urandom(_NONCE_OCTETS)),
+        )
         challenge = session.exchange.start(None)
         if said.number("with_initial"):
             self._respond(session, said.octets("initial"))

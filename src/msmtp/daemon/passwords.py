@@ -17,8 +17,8 @@ Where a user's password is looked for, in this order; with a command, only there
 A command or a credential may give, instead of a password, the text of a verifier: SCRAM-SHA-256$iterations:salt$..., as
 PostgreSQL and others write it; then no clear password is on the machine at all.
 
-All users get as many iterations as the verifiers that were given have, and users that do not exist are treated alike:
-from what the server says nobody learns whom it knows.
+All users get as many iterations, and salts as long, as the verifiers that were given have, and users that do not exist
+are treated alike: from what the server says nobody learns whom it knows.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from fcntl import F_ADD_SEALS, F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_W
 
 from msmtp.daemon import descriptors
 from msmtp.failures import ConfigFailure, Failure
-from msmtp.sasl.digests import digest, hmac
+from msmtp.sasl.digests import digest
 from msmtp.sasl.mechanisms import prepare
-from msmtp.sasl.server import ALGORITHM, ITERATIONS, SALT_OCTETS, SCHEME, Verifier
+from msmtp.sasl.server import ALGORITHM, ITERATIONS, SALT_OCTETS, SCHEME, Verifier, made_salt
 from msmtp.system import os
 
 TYPE_CHECKING = False
@@ -328,28 +328,33 @@ def made_alike(found: Mapping[bytes, Secret | Verifier]) -> tuple[dict[bytes, Ve
     """Verifiers of all users, and the secret from which those that do not exist get theirs.
 
     Where verifiers were given, all else follows from them, so that a restart changes nobody's salt; otherwise it
-    changes everybody's.  Raises ConfigFailure if the given ones differ in their work.
+    changes everybody's.  Raises ConfigFailure if the given ones differ in what a client sees of them.
     """
     given = {name: each for name, each in found.items() if isinstance(each, Verifier)}
-    counts = {each.iterations for each in given.values()} or {ITERATIONS}
-    if len(counts) > 1:
-        raise ConfigFailure(
-            f"{_NAMED}: the verifiers that are given differ in their iterations: {', '.join(map(str, sorted(counts)))}",
-            hint="make them alike; by the difference anybody could tell which users there are",
-        )
-    (count,) = counts
+    count = _common("iterations", {each.iterations for each in given.values()} or {ITERATIONS})
+    length = _common("octets of salt", {len(each.salt) for each in given.values()} or {SALT_OCTETS})
     texts = b"".join([each.encode() for each in given.values()])
     secret = digest(ALGORITHM, b"msmtpd " + texts) if texts else os.urandom(_SECRET_OCTETS)
     made = dict(given)
     for name, each in found.items():
         if isinstance(each, Verifier):
             continue
-        salt = hmac(ALGORITHM, secret, b"salt " + name)[:SALT_OCTETS]  # as for users that do not exist
+        salt = made_salt(secret, name, length)  # as for users that do not exist
         try:
             made[name] = Verifier.of(each.reveal(), salt, count)
         except Failure as failure:
             raise ConfigFailure(f"{_NAMED}: {failure.message}") from None
     return made, secret
+
+
+def _common(what: str, values: set[int]) -> int:
+    """The one value that all verifiers have."""
+    if len(values) > 1:
+        raise ConfigFailure(
+            f"{_NAMED}: the verifiers that are given differ in their {what}: {', '.join(map(str, sorted(values)))}",
+            hint="make them alike; by the difference anybody could tell which users there are",
+        )
+    return min(values)
 
 
 def pack(known: Mapping[bytes, Verifier], secret: bytes) -> bytes:

@@ -86,20 +86,29 @@ class ServerMechanism:
     """One exchange, used once.
 
     ``lookup`` returns the Verifier of a user name (prepared, UTF-8) or None.  ``secret``: octets that never change and
-    never leave the server, from which users that do not exist get their salt; ``iterations``: theirs, the same as
-    everybody's.  ``nonce``: as for Credentials; PLAIN and LOGIN need none.
+    never leave the server, from which users that do not exist get their salt; ``iterations`` and ``salt_octets``:
+    theirs, the same as everybody's.  ``nonce``: as for Credentials; PLAIN and LOGIN need none.
 
     ``outcome`` is '' until the exchange is over, then ACCEPTED, REFUSED or MALFORMED; ``user`` is who was
     accepted.
     """
 
-    __slots__ = ("_dialogue", "iterations", "lookup", "nonce", "outcome", "secret", "user")
+    __slots__ = ("_dialogue", "iterations", "lookup", "nonce", "outcome", "salt_octets", "secret", "user")
     name = b""
 
-    def __init__(self, lookup: Lookup, *, secret: bytes, iterations: int = ITERATIONS, nonce: bytes = b"") -> None:
+    def __init__(
+        self,
+        lookup: Lookup,
+        *,
+        secret: bytes,
+        iterations: int = ITERATIONS,
+        salt_octets: int = SALT_OCTETS,
+        nonce: bytes = b"",
+    ) -> None:
         self.lookup = lookup
         self.secret = secret
         self.iterations = iterations
+        self.salt_octets = salt_octets
         self.nonce = nonce
         self.outcome = ""
         self.user = b""
@@ -137,7 +146,7 @@ class ServerMechanism:
         found = self.lookup(user)
         if found is not None:
             return found, True
-        salt = hmac(ALGORITHM, self.secret, b"salt " + user)[:SALT_OCTETS]
+        salt = made_salt(self.secret, user, self.salt_octets)
         key = hmac(ALGORITHM, self.secret, b"key " + user)
         return Verifier(salt, self.iterations, key, key), False
 
@@ -210,11 +219,26 @@ class ServerScram(ServerMechanism):
 MECHANISMS = {mechanism.name: mechanism for mechanism in (ServerScram, ServerPlain, ServerLogin)}
 
 
-def create(
-    name: bytes, lookup: Lookup, *, secret: bytes, iterations: int = ITERATIONS, nonce: bytes = b""
+def create(  # noqa: PLR0913 - what a mechanism works with, by name
+    name: bytes,
+    lookup: Lookup,
+    *,
+    secret: bytes,
+    iterations: int = ITERATIONS,
+    salt_octets: int = SALT_OCTETS,
+    nonce: bytes = b"",
 ) -> ServerMechanism:
     """Return the exchange for a mechanism of MECHANISMS (upper case); KeyError for another."""
-    return MECHANISMS[name](lookup, secret=secret, iterations=iterations, nonce=nonce)
+    return MECHANISMS[name](lookup, secret=secret, iterations=iterations, salt_octets=salt_octets, nonce=nonce)
+
+
+def made_salt(secret: bytes, user: bytes, octets: int = SALT_OCTETS) -> bytes:
+    """Return the salt of a user for whom none was given: it follows from the secret, and is as long as the others'."""
+    salt = block = b""
+    while len(salt) < octets:  # as HKDF does it (RFC 5869, 2.3)
+        block = hmac(ALGORITHM, secret, block + b"salt " + user)
+        salt += block
+    return salt[:octets]
 
 
 def keys(password: bytes, salt: bytes, iterations: int) -> tuple[bytes, bytes]:
