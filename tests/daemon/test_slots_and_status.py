@@ -1,6 +1,7 @@
 """Slots are shared by processes and bounded; counters are read by all and written by one."""
 
 import os
+import signal
 
 import pytest
 
@@ -23,30 +24,49 @@ def in_child(call):
 def test_there_are_as_many_slots_as_were_asked_for():
     slots = Slots(3)
     assert [slots.take() for _ in range(4)] == [True, True, True, False]
-    assert slots.free == 0
+    assert not slots.free
     slots.give_back()
-    assert slots.free == 1
+    assert slots.free
     assert slots.take()
+    assert not slots.take()
+    os.close(slots.descriptor)
 
 
 def test_to_give_back_what_was_not_taken_is_an_error_of_the_program():
     slots = Slots(2)
-    with pytest.raises(ValueError, match="released too many times"):
+    with pytest.raises(ValueError, match="not taken"):
         slots.give_back()
+    os.close(slots.descriptor)
 
 
-def test_slots_are_the_same_in_all_processes():
-    slots = Slots(2)
-    assert in_child(lambda: not slots.take()) == 0
-    assert slots.free == 1
-    assert slots.take()
-    assert not slots.take()
-
-
-def test_a_semaphore_leaves_no_name_behind():
-    before = {*os.listdir("/dev/shm")}
-    Slots(2)
-    assert {*os.listdir("/dev/shm")} - before == set()
+def test_slots_that_another_process_has_are_taken_until_it_ends_however_it_ends():
+    """That process is a supervisor; its own children neither hold what it has nor give it back."""
+    made = Slots(3)
+    heard, told = os.pipe()
+    go, let_go = os.pipe()
+    other = os.fork()
+    if not other:
+        try:
+            mine = Slots(2, made.descriptor)  # another generation's, of fewer
+            assert in_child(lambda: os.close(mine.descriptor)) == 0
+            assert [mine.take() for _ in range(3)] == [True, True, False]
+            assert in_child(lambda: os.close(mine.descriptor)) == 0
+            os.write(told, b"x")
+            os.read(go, 1)
+        finally:
+            os._exit(1)
+    assert os.read(heard, 1) == b"x"
+    assert made.free
+    assert [made.take() for _ in range(3)] == [True, False, False]
+    assert not made.free
+    made.give_back()
+    assert made.take()
+    os.kill(other, signal.SIGKILL)
+    os.waitpid(other, 0)
+    assert made.free
+    assert [made.take() for _ in range(3)] == [True, True, False]
+    for descriptor in (heard, told, go, let_go, made.descriptor):
+        os.close(descriptor)
 
 
 def test_processes_that_know_nothing_of_each_other_share_slots_by_a_file(tmp_path):

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from msmtp.daemon.service import Service
 
 PAUSES = (0.05, 60.0)  # seconds, first and last, before a child that ended is started again
+DOUBLINGS = 16  # of the first pause; who fails for a day would else get beyond what a float can hold
 STEADY = 30.0  # seconds after which a child counts as running well
 READY_PATIENCE = 20.0  # seconds a generation may take until it is ready
 STOP_PATIENCE = 80.0  # seconds that stopping may take; the unit's TimeoutStopSec is above it
@@ -132,8 +133,7 @@ class Keeper:
         self.page.set("slots", settings.max_sessions)
         self.throttle = self.remembered_throttle()
         self.loop = Loop()
-        slots = Slots(settings.max_sessions)
-        self.generation = Generation(1, settings, users, verifiers, listeners, slots, policy)
+        self.generation = Generation(1, settings, users, verifiers, listeners, Slots(settings.max_sessions), policy)
         self.numbers = 1
         self.leaving: list[Generation] = []
         self.coming: Generation | None = self.generation
@@ -340,7 +340,9 @@ class Keeper:
             return
 
     def on_expected_end(self, generation: Generation, child: Child) -> None:
-        """The supervisor first, then the brokers."""
+        """The supervisor first, then the brokers; nobody comes after them who would correct what they counted."""
+        if not generation.is_apart(child.which):
+            self.page.lane(generation.number).begin(child.which)
         if child.which == "supervisor":
             self.end_brokers(generation)
         if not generation.children and generation in self.leaving:
@@ -373,15 +375,12 @@ class Keeper:
         """Start it again, the sooner the longer it has run."""
         self.page.add("broker_deaths")
         failures = 0 if time.monotonic() - child.started > STEADY else child.failures
-        if child.which == "supervisor":
-            # Its workers end by themselves; who of them held a slot it alone knew.
-            generation.slots = Slots(generation.slots.number)
         self.again_later(generation, child.which, failures + 1, status)
 
     def again_later(self, generation: Generation, which: str, failures: int, status: int) -> None:
         """Start a child again after a pause."""
         first, last = PAUSES
-        pause = min(last, first * 2 ** (failures - 1))
+        pause = min(last, first * 2 ** min(failures - 1, DOUBLINGS))
         events.broker_died(self.journal, which, events.ending(status), pause)
         self.loop.after(pause, lambda: self.again(generation, which, failures))
 
@@ -426,9 +425,7 @@ class Keeper:
             events.reload_refused(self.journal, failure.message)
             self.manager.ready()
             return
-        slots = self.generation.slots
-        if settings.max_sessions != slots.number:
-            slots = Slots(settings.max_sessions)
+        slots = Slots(settings.max_sessions, self.generation.slots.descriptor)
         self.numbers += 1
         self.coming = Generation(self.numbers, settings, users, verifiers, listeners, slots, policy)
         self.start(self.coming)

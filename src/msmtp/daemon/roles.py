@@ -122,7 +122,7 @@ def be_supervisor(keeper: Keeper, generation: Generation, channel: int) -> None:
 
     kept = {channel, *keeper.journal.descriptors(), *[listener.fd for listener in generation.listeners]}
     status = keeper.status.fd if keeper.status else -1
-    descriptors.keep_only({*kept, status})
+    descriptors.keep_only({*kept, status, generation.slots.descriptor})
     titles.set_title("supervisor")
     keeper.throttle.keep_from_children()  # nothing of these is for a process that speaks with a client
     keeper.page.keep_from_children()

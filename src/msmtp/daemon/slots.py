@@ -1,15 +1,13 @@
-"""Slots: how many sessions there may be at a time, counted by a semaphore that all processes share.
+"""Slots: how many sessions there may be at a time, for all processes that give sessions to workers.
 
-The supervisor takes a slot before it gives a connection to a worker and gives it back when that worker has been waited
-for; nobody else does either.  The semaphore is made by the keeper and goes with the last process that maps it: a
-supervisor of a new generation counts in the same one as the old one, whose sessions still run.  It is bounded: to give
-back what was not taken is an error of the program, and is raised as one.
+A slot is an octet of a file in memory, and is taken by a lock on it.  The supervisor takes one before it gives a
+connection to a worker and gives it back when that worker has been waited for; nobody else does either.  The keeper
+makes the file: the supervisor of a new generation takes slots of the same one as the old one, whose sessions still run,
+even if it may take more or fewer.  A lock belongs to a process (fcntl(2), F_SETLK): what a supervisor held is free when
+it ends, however it ends, and no child of it can give it back, or hold it.
 
 Where inetd starts a process for each connection, nobody counts; there, a file in the daemon's folder has an octet for
 each slot (:func:`take_by_lock`).
-
-The class below multiprocessing.BoundedSemaphore is taken as it is: the rest of that package is for starting processes
-by other means, and would double the memory of those that fork here.
 """
 
 from __future__ import annotations
@@ -20,46 +18,66 @@ import struct
 from msmtp.failures import SystemFailure
 from msmtp.system import os
 
-_SEMAPHORE = 1  # the kind, as multiprocessing.synchronize names it
-
 
 class Slots:
-    """``number`` slots.  Raises SystemFailure if the system has no semaphores (they live in /dev/shm)."""
+    """``number`` slots, seen by one process.
 
-    __slots__ = ("_semaphore", "number")
+    ``descriptor``: the file, to be kept open by whom it is for.  Raises SystemFailure if the system has none.
+    """
 
-    def __init__(self, number: int) -> None:
+    __slots__ = ("_left", "_taken", "descriptor", "number")
+
+    def __init__(self, number: int, descriptor: int = -1) -> None:
+        """``descriptor``: of slots made before, to be shared."""
         self.number = number
-        try:
-            self._semaphore = _semaphore(number)
-        except OSError as error:
-            raise SystemFailure(
-                f"cannot make a semaphore: {error.strerror}", hint="a writable /dev/shm is needed (a tmpfs)"
-            ) from None
+        self.descriptor = _memory() if descriptor < 0 else descriptor
+        self._left = list(range(number - 1, -1, -1))  # taken from the end, the first octets first
+        self._taken: list[int] = []
 
     def take(self) -> bool:
         """Take a slot if there is one; say whether there was."""
-        return bool(self._semaphore.acquire(block=False))
+        found = self._lock_one()
+        if found:
+            self._taken.append(self._left.pop())
+        return found
 
     def give_back(self) -> None:
-        """Give a slot back.  ValueError if none was taken."""
-        self._semaphore.release()
+        """Give a slot back.  ValueError if none was taken here: that is an error of the program."""
+        if not self._taken:
+            raise ValueError("a slot was given back that was not taken")
+        octet = self._taken.pop()
+        self._unlock(octet)
+        self._left.append(octet)
 
     @property
-    def free(self) -> int:
-        """How many there are just now."""
-        return int(self._semaphore._get_value())  # noqa: SLF001 - multiprocessing's own get_value() is this
+    def free(self) -> bool:
+        """Whether there is one just now."""
+        found = self._lock_one()
+        if found:
+            self._unlock(self._left[-1])
+        return found
+
+    def _lock_one(self) -> bool:
+        """Lock the last octet of those that are left, once it is one that no other process has."""
+        left = self._left
+        for _ in range(len(left)):
+            try:
+                fcntl.lockf(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, left[-1])
+            except OSError:  # somebody has it, or (ENOLCK) there is no room for a lock
+                left.insert(0, left.pop())
+            else:
+                return True
+        return False
+
+    def _unlock(self, octet: int) -> None:
+        fcntl.lockf(self.descriptor, fcntl.LOCK_UN, 1, octet)
 
 
-def _semaphore(number: int):  # type: ignore[no-untyped-def]  # noqa: ANN202 - one of two classes of the same methods
+def _memory() -> int:
     try:
-        from _multiprocessing import SemLock  # type: ignore[import-not-found]  # typeshed has no stub of it
-    except ImportError:  # another Python may name it otherwise
-        from multiprocessing import BoundedSemaphore
-
-        return BoundedSemaphore(number)
-    name = f"/msmtpd-{os.getpid()}-{os.urandom(8).hex()}"
-    return SemLock(_SEMAPHORE, number, number, name, True)  # its name is unlinked at once
+        return os.memfd_create("msmtpd slots", os.MFD_CLOEXEC)
+    except OSError as error:
+        raise SystemFailure(f"cannot make a file in memory: {error.strerror}") from None
 
 
 def take_by_lock(path: str, number: int) -> int:
