@@ -174,9 +174,12 @@ def test_a_signal_after_its_end_finds_nothing_to_end(monkeypatch: pytest.MonkeyP
         os.waitpid(pid, 0)
         raise InterruptFailure("interrupted")
 
+    killed: list[int] = []
     monkeypatch.setattr(module, "_read", interrupted)
+    monkeypatch.setattr(os, "kill", lambda pid, _number: killed.append(pid))
     with pytest.raises(InterruptFailure):
         run("true")
+    assert not killed  # the number may be another's by now
 
 
 def test_other_threads_do_not_matter() -> None:

@@ -138,6 +138,14 @@ def test_bs_without_anybody_to_answer_says_so(tmp_path):
     assert done.stderr == b"msmtp: cannot write to standard output: No space left on device\n"
 
 
+@pytest.mark.parametrize("option", ["-P", "--rcpt=<other@example.net>", "other@example.net"])
+def test_bs_refuses_what_would_make_a_lie_of_its_answers(tmp_path, option):
+    with ScriptedServer(Polite()) as server:
+        run = msmtp(tmp_path, account(server.port), "-bs", option, mail=SCRIPT)
+    assert (run.code, run.out) == (64, "")
+    assert server.sessions == []
+
+
 # -- what sendmail does with its queue
 
 

@@ -97,6 +97,8 @@ def _end(pid: int) -> None:
     """Ask the shell to end, make it, and leave no zombie."""
     give_up = time.monotonic() + GRACE_SECONDS
     try:
+        if os.waitpid(pid, os.WNOHANG)[0]:  # once it has been waited for, its number may be another's
+            return
         os.kill(pid, _signal.SIGTERM)
         while os.waitpid(pid, os.WNOHANG)[0] == 0:
             if time.monotonic() > give_up:
@@ -104,7 +106,7 @@ def _end(pid: int) -> None:
                 os.waitpid(pid, 0)
                 return
             time.sleep(0.01)
-    except (ProcessLookupError, ChildProcessError):
+    except ChildProcessError:
         return  # it has been waited for already
 
 

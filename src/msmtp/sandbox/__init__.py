@@ -31,7 +31,7 @@ from __future__ import annotations
 import sys
 import time
 
-from msmtp.failures import SandboxFailure, UnconfinedFailure
+from msmtp.failures import Failure, SandboxFailure, UnconfinedFailure
 from msmtp.sandbox import landlock
 from msmtp.sandbox.libc import Library, words
 from msmtp.sandbox.roles import (
@@ -161,6 +161,8 @@ class Prepared:
         pin_time_zone()
         try:
             self.libc = Library()
+        except Failure:
+            raise  # a signal
         except Exception as error:  # noqa: BLE001 - Python without ctypes, a C library without what ctypes looks for
             self.unable = f"the C library cannot be called: {error}"
             return

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import sys
 
+from msmtp.failures import Failure
 from msmtp.system import os
 
 TYPE_CHECKING = False
@@ -80,6 +81,8 @@ class Library:
         if not _WAYS:
             try:
                 _WAYS.append(private())
+            except Failure:
+                raise  # a signal
             except Exception:  # noqa: BLE001 - whatever a later Python changed about its private module
                 _WAYS.append(public())
         self._function, self._address, self._errno = _WAYS[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from msmtp.failures import ConfigFailure, Failure, UnsendableFailure, UsageFailure
+from msmtp.failures import ConfigFailure, Failure, InterruptFailure, UnsendableFailure, UsageFailure
 from msmtp.mail import fields, recipients, rewriting
 from msmtp.mail.scan import Scan
 from msmtp.sender.outcome import text
@@ -210,6 +210,8 @@ def ascii_addresses(addresses: list[bytes]) -> list[bytes] | Failure:
     """Addresses for a server without SMTPUTF8, or why there are none."""
     try:
         return [address if address.isascii() else ascii_address(address) for address in addresses]
+    except InterruptFailure:
+        raise
     except Failure as failure:
         return failure
 

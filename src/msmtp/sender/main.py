@@ -10,7 +10,7 @@ import sys
 
 from msmtp.config import command_line
 from msmtp.exits import EX_IOERR, EX_OK, EX_OSERR, EX_TEMPFAIL
-from msmtp.failures import Failure
+from msmtp.failures import Failure, InterruptFailure
 from msmtp.sender import signals
 from msmtp.sender.report import Reporter, no_output, unexpected
 from msmtp.system import os
@@ -100,6 +100,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = sys.argv if argv is None else argv
     program = words[0].rpartition("/")[2] if words else "msmtp"
     reporter = Reporter(program if program and not program.startswith("__main__") else "msmtp")
+    try:
+        code = run_mode(words, reporter)
+        signals.ignore()
+    except InterruptFailure as failure:  # while another failure was told
+        reporter.failure(failure)
+        code = failure.code
+    return code
+
+
+def run_mode(words: Sequence[str], reporter: Reporter) -> int:
+    """Do what the command line says, and tell what fails; the exit code."""
     try:
         signals.catch()
         line = command_line.parse(words)

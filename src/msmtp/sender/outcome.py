@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from msmtp.failures import Failure
     from msmtp.smtp.replies import Reply
 
+UNCERTAIN = "the server may have taken the mail all the same: it was sent to its end"
+
 
 def text(octets: bytes) -> str:
     """Octets of the wire for people: UTF-8 where they are, escaped where they are not."""

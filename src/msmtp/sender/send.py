@@ -6,6 +6,7 @@ from msmtp.exits import EX_OK
 from msmtp.failures import (
     ConfigFailure,
     Failure,
+    InterruptFailure,
     UnsendableFailure,
     UnsupportedFailure,
 )
@@ -13,7 +14,7 @@ from msmtp.mail.recipients import header_sender
 from msmtp.sender import accounts, envelope, signals
 from msmtp.sender.connecting import Connector
 from msmtp.sender.log import Log, log_line
-from msmtp.sender.outcome import exit_code
+from msmtp.sender.outcome import UNCERTAIN, exit_code
 from msmtp.sender.report import unexpected
 from msmtp.sender.spool import read_mail
 from msmtp.sender.transfer import Transfer
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from msmtp.sender.spool import Mail
 
 STANDARD_INPUT = 0
-UNCERTAIN = "the server may have taken the mail all the same: it was sent to its end"
 
 
 def send(line: CommandLine, reporter: Reporter) -> int:
@@ -93,7 +93,25 @@ class Sending:
 
     def run(self) -> int:
         """Send, report, log; the exit code."""
+        delivery: Delivery | None = None
+        failure: Failure | None
+        try:
+            delivery, failure = self.attempt()
+        except InterruptFailure as caught:  # while it was seen what another failure is
+            failure = caught
+        if not self.log.opened:
+            self.log.open()
+        if failure is not None:
+            self.tell(failure, delivery)
+        code = EX_OK if failure is None else exit_code(failure, self.account.exit_codes)
+        letter = self.letter
+        self.log.write(log_line(self.account, letter.sender, letter.recipients, delivery, failure, code), code)
+        return code
+
+    def attempt(self) -> tuple[Delivery | None, Failure | None]:
+        """Send; what came of it.  From then on signals have no effect."""
         delivery = None
+        failure: Failure | None
         try:
             delivery = self.deliver()
             failure = delivery.failure()
@@ -104,14 +122,7 @@ class Sending:
         except Exception as error:  # noqa: BLE001 - it is told and logged like any other failure
             failure = unexpected(error)
         signals.ignore()
-        if not self.log.opened:
-            self.log.open()
-        if failure is not None:
-            self.tell(failure, delivery)
-        code = EX_OK if failure is None else exit_code(failure, self.account.exit_codes)
-        letter = self.letter
-        self.log.write(log_line(self.account, letter.sender, letter.recipients, delivery, failure, code), code)
-        return code
+        return delivery, failure
 
     def deliver(self) -> Delivery:
         """Connect and hand the letter over."""

@@ -5,13 +5,17 @@ shell: same account, same options, the envelope's addresses in place of -f and t
 server has taken the mail, and the sandbox that the child enters does not end the session.
 
 The client may be a script that sends all it has to say at once, as with other programs called sendmail.
+
+A signal that comes while a child sends is passed on to it: what it has made of the mail is the last thing that the
+client is told.  If that is not certain, standard error says so.
 """
 
 from __future__ import annotations
 
 from msmtp.exits import BY_CODE, EX_OK, EX_OSERR, EX_SOFTWARE
 from msmtp.failures import Failure, FileFailure, MalformedMailFailure, SpoolFailure, UsageFailure
-from msmtp.sender import spool
+from msmtp.sender import signals, spool
+from msmtp.sender.outcome import UNCERTAIN
 from msmtp.sender.report import unexpected
 from msmtp.smtp.replies import Reply
 from msmtp.smtp.server import DataFinished, DataReceived, ServerConnection
@@ -34,8 +38,10 @@ STANDARD_INPUT, STANDARD_OUTPUT, STANDARD_ERROR = 0, 1, 2
 
 def serve(line: CommandLine, reporter: Reporter) -> int:
     """Hold one session; EX_OK when the client has said QUIT or gone."""
-    if line.recipients:
+    if line.recipients or line.rcpts:
         raise UsageFailure("too many arguments", hint="with -bs the recipients come over SMTP")
+    if line.pretend:
+        raise UsageFailure("-bs cannot be combined with --pretend", hint="a client that is told 250 believes it")
     Submission(line, reporter).run()
     return EX_OK
 
@@ -43,13 +49,14 @@ def serve(line: CommandLine, reporter: Reporter) -> int:
 class Submission:
     """One session with a mail program."""
 
-    __slots__ = ("connection", "line", "mail", "problem", "reporter", "transaction")
+    __slots__ = ("connection", "doubt", "line", "mail", "problem", "reporter", "transaction")
 
     def __init__(self, line: CommandLine, reporter: Reporter) -> None:
         self.line = line
         self.reporter = reporter
         name = os.fsencode(os.uname().nodename) or b"localhost"
         self.connection = ServerConnection(name, offers=OFFERS, scripted=True)
+        self.doubt = ""  # whether the server may have taken a mail, in words
         self.mail = -1  # a file with the content so far
         self.problem: Failure | None = None
         self.transaction: Transaction | None = None  # whose content ``mail`` is
@@ -74,6 +81,7 @@ class Submission:
             self.keep(event.transaction, event.block)
         if isinstance(event, DataFinished):
             write(self.connection.reply(self.send(event)))
+            signals.heed(self.doubt)
         elif event.reply is not None:
             write(self.connection.reply(event.reply))
 
@@ -114,6 +122,7 @@ class Submission:
     def run_child(self, mail: int, transaction: Transaction) -> tuple[int, bytes]:
         """Send in a child: its exit code and what it said on standard error."""
         reading, writing = os.pipe()
+        signals.pass_on(0)
         try:
             child = os.fork()
         except OSError as error:
@@ -128,15 +137,19 @@ class Submission:
                 os.dup2(writing, STANDARD_ERROR)
                 code = self.send_one(transaction)
             except Exception as error:  # noqa: BLE001 - told like any other failure
-                fault = unexpected(error)
+                fault = error if isinstance(error, Failure) else unexpected(error)
                 self.reporter.failure(fault)
                 code = fault.code
             finally:
                 os._exit(code)  # noqa: SLF001 - os has it under this name
+        signals.pass_on(child)
         os.close(writing)
         complaint = read_all(reading)
         os.close(reading)
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), complaint
+        signals.pass_on(0)  # once it has been waited for, its number may be another's
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        self.doubt = UNCERTAIN if code < 0 or UNCERTAIN.encode() in complaint else ""
+        return code, complaint
 
     def send_one(self, transaction: Transaction) -> int:
         """What the child does: run msmtp with this envelope."""
@@ -150,6 +163,7 @@ class Submission:
         line.read_recipients = line.read_envelope_from = False
         line.settings["exit_codes"] = "sysexits"  # it is us who reads them
         try:
+            signals.heed()
             return send(line, self.reporter)
         except Failure as failure:
             self.reporter.failure(failure)
