@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
+import resource
 import signal
 import socket
 import subprocess
@@ -13,15 +14,24 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support import abuse
 from tests.support.daemon import Msmtpd, launcher, new_folder
 from tests.support.processes import wait_for
+
+from msmtp.config.daemon_settings import Settings
+from msmtp.daemon import relay, requests
+from msmtp.daemon.channel import Channel, ChannelGone, pair
+from msmtp.daemon.journal import Journal
+from msmtp.daemon.loop import Loop
 
 NOBODY = pwd.getpwnam("nobody").pw_uid
 RESTARTED = ("cannot reach delivery", "process delivery ended")
 
-# Hands a listening socket over as systemd does: as descriptor 3, and LISTEN_PID is whoever is run.
+# Hands a listening socket over as systemd does: as descriptor 3, and LISTEN_PID is whoever is run.  Nobody asks how its
+# children end, unlike with systemd.
 HAND_OVER = """
-import os, sys
+import os, signal, sys
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 os.dup2(int(sys.argv[1]), 3)
 os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()), LISTEN_FDNAMES="delivery")
 os.execv(sys.argv[2], sys.argv[2:])
@@ -157,6 +167,74 @@ def test_an_inetd_session_hands_its_mail_to_the_service(service):
         assert done.returncode == 0, done.stderr
         assert b"250 2.0.0 Ok, mail was piped" in done.stdout
         assert daemon.mails(1)[0].content == b"Subject: s\n\nt\n"
+
+
+def said_and_heard(channel: Channel, count: int) -> int:
+    """Say CONTROL at a way to the service, and PING at what came of it; what is answered."""
+    ours, theirs = pair()
+    control = Channel(ours)
+    try:
+        channel.send(requests.CONTROL, descriptors=(theirs,))
+        os.close(theirs)
+        control.send(requests.PING, count)
+        return control.receive((requests.PONG,)).number("count")
+    except ChannelGone:
+        return 0
+    finally:
+        control.close()
+
+
+@pytest.mark.root
+def test_a_relay_is_served_on_though_there_was_no_descriptor_for_what_it_brought(service):
+    service.start("true")
+    settings = Settings()
+    settings.deliver_by = str(service.path)
+    channel = relay.connect(settings)
+    assert said_and_heard(channel, 1) == 1
+    with abuse.limited(service.process.pid, resource.RLIMIT_NOFILE, abuse.next_descriptor(service.process.pid)):
+        assert said_and_heard(channel, 2) == 0
+    assert said_and_heard(channel, 3) == 3
+    channel.close()
+    assert "could not be taken" in service.log()
+    assert service.stop() == 0
+
+
+def test_a_way_to_the_service_blocks(service):
+    settings = Settings()
+    settings.deliver_by = str(service.path)
+    channel = relay.connect(settings)
+    assert os.get_blocking(channel.fileno())
+    channel.close()
+
+
+def test_a_relay_waits_while_the_service_has_no_room():
+    """As at a service that does not read for a while; the keeper's word comes when it does, and comes once."""
+    ways = [Channel(each) for each in (*pair(), *pair())]
+    keeper, behind, before, service = ways
+    passed_on = os.open(os.devnull, os.O_RDONLY)
+    loop = Loop()
+    relay.Relay(loop, behind, before, Journal())
+    full = 0
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            before.send(requests.NAMES, descriptors=(passed_on,))
+            full += 1
+    keeper.send(requests.CONTROL, descriptors=(passed_on,))
+    keeper.send(requests.NAMES, descriptors=(passed_on,))
+    for _ in range(3):
+        loop.turn(1)
+    service.set_blocking(False)
+    names = []
+    for _ in range(10):
+        with contextlib.suppress(BlockingIOError):
+            while message := service.receive((requests.CONTROL, requests.NAMES)):
+                message.close()
+                names.append(message.name)
+        loop.turn(0.1)
+    assert names[full:] == ["CONTROL", "NAMES"]
+    for way in ways:
+        way.close()
+    os.close(passed_on)
 
 
 @pytest.mark.root

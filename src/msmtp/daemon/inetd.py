@@ -25,6 +25,7 @@ from msmtp.daemon import (
     listeners,
     peers,
     privileges,
+    runner,
     service,
     standing,
     throttle,
@@ -59,6 +60,7 @@ _BLOCK = 65_536
 
 def serve(settings: Settings) -> int:
     """Serve the session; give the exit code.  Raises Failure if that cannot be begun."""
+    runner.keep_children()
     connection, scripted = _connection()
     users = privileges.users(settings)
     service.Service()  # takes the variables out of the environment

@@ -17,8 +17,8 @@ from __future__ import annotations
 import _socket
 
 from msmtp import sandbox
-from msmtp.daemon import standing
-from msmtp.daemon.channel import Channel, pair
+from msmtp.daemon import events, standing
+from msmtp.daemon.channel import Channel, ChannelShort, pair
 from msmtp.daemon.loop import Loop
 from msmtp.daemon.requests import CONTROL, COUNTERS, NAMES
 from msmtp.failures import ChannelFailure, ServiceFailure
@@ -27,6 +27,7 @@ from msmtp.system import os
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from msmtp.config.daemon_settings import Settings
+    from msmtp.daemon.channel import Message
     from msmtp.daemon.journal import Journal
     from msmtp.daemon.status import Page
 
@@ -34,6 +35,7 @@ WAYS = {row.name: row for row in (CONTROL, NAMES)}
 """What the keeper says to delivery, and a relay passes on."""
 
 CONNECTING = 5.0  # seconds
+AGAIN = 0.05  # seconds until a message is said again that the service or the system had no room for
 _DESCRIPTORS = 64  # that a relay may hold, which are a few
 
 
@@ -48,7 +50,53 @@ def connect(settings: Settings) -> Channel:
         reason = error.strerror or "nobody answers"
         hint = "the unit msmtpd-send.socket listens there for msmtpd --deliver"
         raise ServiceFailure(f"cannot reach delivery at {settings.deliver_by}: {reason}", hint=hint) from None
+    made.settimeout(None)  # the descriptor itself does not block until this is said
     return Channel(made.detach())
+
+
+class Relay:
+    """Passes on what the keeper says; the loop stops when one of the two sides has gone."""
+
+    __slots__ = ("_journal", "_keeper", "_loop", "_service")
+
+    def __init__(self, loop: Loop, keeper: Channel, service: Channel, journal: Journal) -> None:
+        self._loop = loop
+        self._keeper = keeper
+        self._service = service
+        self._journal = journal
+        for end in (keeper, service):
+            end.set_blocking(False)
+        loop.watch(service.fileno(), lambda _events: loop.stop())  # it says nothing: it has gone
+        self._listen()
+
+    def _listen(self) -> None:
+        self._loop.watch(self._keeper.fileno(), lambda _events: self._hear())
+
+    def _hear(self) -> None:
+        try:
+            message = self._keeper.receive((CONTROL, NAMES))
+        except BlockingIOError:
+            return
+        except ChannelShort as shortage:  # the other end of what came along is closed by that
+            events.note(self._journal, 0, f"relay: {shortage.message}")
+            return
+        except ChannelFailure:
+            self._loop.stop()
+            return
+        self._pass_on(message)
+
+    def _pass_on(self, message: Message) -> None:
+        """Say it to the service; while there is no room for it, nobody listens to the keeper."""
+        try:
+            self._service.send(WAYS[message.name], descriptors=message.descriptors)
+        except BlockingIOError:
+            self._loop.forget(self._keeper.fileno())
+            self._loop.after(AGAIN, lambda: self._pass_on(message))
+            return
+        except ChannelFailure:
+            self._loop.stop()
+        message.close()
+        self._listen()
 
 
 def prepare() -> sandbox.Prepared:
@@ -67,16 +115,7 @@ def relay(keeper: int, settings: Settings, journal: Journal, page: Page) -> None
     standing.heed(loop, loop.stop)
     standing.enter(prepared, settings, journal)
 
-    def pass_on(_events: int) -> None:
-        try:
-            message = keeper_end.receive((CONTROL, NAMES))
-            service_end.send(WAYS[message.name], descriptors=message.descriptors)
-            message.close()
-        except ChannelFailure:
-            loop.stop()
-
-    loop.watch(keeper_end.fileno(), pass_on)
-    loop.watch(service_end.fileno(), lambda _events: loop.stop())  # it says nothing: it has gone
+    Relay(loop, keeper_end, service_end, journal)
     loop.run()
 
 
@@ -86,9 +125,9 @@ def way_for_one(settings: Settings) -> int:
     ours, theirs = pair()
     try:
         service_end.send(CONTROL, descriptors=(theirs,))
-    except ChannelFailure:
+    except (ChannelFailure, OSError):
         os.close(ours)
-        raise ServiceFailure(f"delivery at {settings.deliver_by} hung up") from None
+        raise ServiceFailure(f"delivery at {settings.deliver_by} does not listen") from None
     finally:
         os.close(theirs)
         service_end.close()

@@ -14,7 +14,7 @@ from errno import EAGAIN
 from msmtp import sandbox
 from msmtp.config.daemon_settings import reread
 from msmtp.daemon import delivery, descriptors, events, guard, peers, privileges, runner, service, standing, titles
-from msmtp.daemon.channel import Channel, ChannelGone
+from msmtp.daemon.channel import Channel, ChannelGone, ChannelShort
 from msmtp.daemon.delivery import IDLE, NEW, DeliveryBroker
 from msmtp.daemon.journal import open_journal
 from msmtp.daemon.loop import Loop
@@ -148,7 +148,11 @@ class Delivery:
         """Take what a relay said."""
         try:
             while True:
-                said = channel.receive((CONTROL, NAMES, COUNTERS))
+                try:
+                    said = channel.receive((CONTROL, NAMES, COUNTERS))
+                except ChannelShort as shortage:  # the other end of what came along is closed by that
+                    events.note(self.journal, 0, f"delivery: {shortage.message}")
+                    continue
                 if said.name == CONTROL.name:
                     self.broker.control(said.descriptors[0])
                 elif said.name == NAMES.name:
@@ -229,6 +233,7 @@ def _listener() -> _socket.socket:
 
 def serve(settings: Settings) -> int:
     """Be the service until it is told to end; give the exit code.  Raises Failure if it cannot start."""
+    runner.keep_children()
     users = privileges.users(settings)
     listener = _listener()
     policy = guard.load(settings)

@@ -6,14 +6,16 @@ left behind does not delay the result, and is ended.
 
     in its group        killed at once
     with a new session  a daemon, say: becomes our child when its parent ends (prctl(2), PR_SET_CHILD_SUBREAPER), and is
-                        killed when no command is left that may have started it
+                        killed when no command is left that may have started it; in a process that asked for that, and
+                        has no children of another kind
 
-Nothing here waits: ends are told by pidfds, output by its pipe, time limits by the loop.
+Nothing here waits: ends are told by pidfds, output by its pipe, time limits by the loop.  A clock stands in where a
+pidfd cannot tell: the system has none left for a process that runs already, or the process is traced (ptrace(2)) and
+its end is the tracer's to see first.
 """
 
 from __future__ import annotations
 
-import errno
 import signal
 from time import monotonic, sleep
 
@@ -30,11 +32,15 @@ if TYPE_CHECKING:
 OUTPUT_LIMIT = 4_096  # octets kept of what a command prints, the last ones
 TERM_SECONDS = 5.0  # from SIGTERM to SIGKILL
 KILL_SECONDS = 5.0  # from SIGKILL to the result being told all the same
+LOOK_SECONDS = 0.05  # between two looks at a process whose end no pidfd tells
 _PAUSE = 0.002
 _BLOCK = 65_536
 _LAST_BLOCKS = 4  # a pipe's worth, at the end: a grand-child may write for ever
 
 PR_SET_CHILD_SUBREAPER = 36
+
+_SUBREAPERS: set[int] = set()
+"""Numbers of processes that asked for what their commands leave: it is not inherited, though this set is."""
 
 # Default for a command: what Python ignores, and what the daemon handles.
 DEFAULT_SIGNALS = (
@@ -62,11 +68,12 @@ class Outcome:
 
 
 class _Run:
-    """A command that runs."""
+    """A command that runs.  ``pidfd``: -1 if there was none to be had; ``look``: it is looked for by the clock."""
 
     __slots__ = (
         "began",
         "finished",
+        "look",
         "output",
         "pid",
         "pidfd",
@@ -83,11 +90,15 @@ class _Run:
         self.output = b""
         self.timed_out = False
         self.timer: Timer | None = None
+        self.look: Timer | None = None
         self.began = monotonic()
 
 
 class _Orphan:
-    """A process that a command left, now our child; ``suspects`` are commands that may have started it."""
+    """A process that a command left, now our child; ``suspects`` are commands that may have started it.
+
+    ``pidfd``: -1 if there was none to be had.
+    """
 
     __slots__ = ("pidfd", "suspects")
 
@@ -97,13 +108,17 @@ class _Orphan:
 
 
 class Runner:
-    """Commands of one process; all its other children are what commands left, so that it may end them."""
+    """Commands of one process; all other children of a subreaper are what commands left, so that it may end them.
 
-    __slots__ = ("_apart", "_children", "_loop", "_orphans", "_runs", "_time_limit", "_watch")
+    Another process may have children of its own, and does not get what commands leave: it ends commands alone.
+    """
+
+    __slots__ = ("_adopts", "_apart", "_children", "_loop", "_orphans", "_runs", "_time_limit", "_watch")
 
     def __init__(self, loop: Loop, time_limit: float, apart: Collection[int] = ()) -> None:
         """``time_limit``: seconds that a command may take; ``apart``: children, now and later, that are none."""
         self._loop = loop
+        self._adopts = os.getpid() in _SUBREAPERS
         self._apart = apart
         self._time_limit = time_limit
         self._watch: Timer | None = None
@@ -120,7 +135,10 @@ class Runner:
         return bool(self._runs or self._orphans)
 
     def start(self, start: Start, finished: Callable[[Outcome], None]) -> None:
-        """Start a command; ``finished(outcome)`` is called once, later.  Raises OSError if it cannot be started."""
+        """Start a command; ``finished(outcome)`` is called once, later.  Raises OSError if it cannot be started.
+
+        Once it is, nothing here fails any more: it may have sent the mail before it could be ended.
+        """
         reads, writes = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             os.set_blocking(writes, True)  # the command's end is an ordinary pipe
@@ -130,17 +148,13 @@ class Runner:
             raise
         finally:
             os.close(writes)
-        try:
-            pidfd = os.pidfd_open(pid)
-        except OSError:
-            os.close(reads)
-            _signal_group(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-            raise
-        run = _Run(pid, pidfd, reads, finished)
+        run = _Run(pid, _pidfd(pid), reads, finished)
         self._runs[pid] = run
         self._loop.watch(reads, lambda _events: self._on_output(run))
-        self._loop.watch(pidfd, lambda _events: self._ended(run))
+        if run.pidfd >= 0:
+            self._loop.watch(run.pidfd, lambda _events: self._look(run))
+        else:
+            run.look = self._loop.after(LOOK_SECONDS, lambda: self._look(run))
         if self._watch is None:
             self._watch = self._loop.after(self._time_limit, self._look_at_times)
 
@@ -192,21 +206,34 @@ class Runner:
         self._adopt(run.pid, run.pidfd, set())
         self._finish(run, -signal.SIGKILL)
 
+    def _look(self, run: _Run) -> None:
+        """See whether it is over; if not, by the clock from now on: a pidfd that tells of an end does so for ever."""
+        if _is_over(run.pid):
+            self._ended(run)
+        else:
+            self._loop.forget(run.pidfd)
+            run.look = self._loop.after(LOOK_SECONDS, lambda: self._look(run))
+
     def _ended(self, run: _Run) -> None:
         """Its process is over, and not yet reaped: no other process can have its number, nor its group's."""
         for _ in range(_LAST_BLOCKS):
             if not self._loop.watched(run.pipe) or not self._read(run):
                 break
         _signal_group(run.pid, signal.SIGKILL)
-        self._loop.forget(run.pidfd)
-        os.close(run.pidfd)
+        self._hang_up(run.pidfd)
         self._finish(run, _reaped(run.pid))
+
+    def _hang_up(self, pidfd: int) -> None:
+        if pidfd >= 0:
+            self._loop.forget(pidfd)
+            os.close(pidfd)
 
     def _finish(self, run: _Run, code: int) -> None:
         self._loop.forget(run.pipe)
         os.close(run.pipe)
-        if run.timer:
-            run.timer.cancel()
+        for timer in (run.timer, run.look):
+            if timer:
+                timer.cancel()
         del self._runs[run.pid]
         try:
             run.finished(Outcome(code, run.output, monotonic() - run.began, timed_out=run.timed_out))
@@ -221,7 +248,7 @@ class Runner:
             orphan.suspects.discard(ended)
             if not orphan.suspects:
                 _kill_orphan(pid)
-        if self._has_others():
+        if self._adopts and self._has_others():
             for pid in self._our_children().difference(self._runs, self._orphans, self._apart):
                 self._find(pid)
 
@@ -238,16 +265,9 @@ class Runner:
     def _our_children(self) -> set[int]:
         """Numbers of our child processes, those that ended among them."""
         try:
-            listing = os.open(self._children, os.O_RDONLY | os.O_CLOEXEC)
+            return _numbers(self._children)
         except OSError:
-            return self._zombies()  # a kernel without it
-        try:
-            told = b""
-            while block := os.read(listing, _BLOCK):
-                told += block
-        finally:
-            os.close(listing)
-        return {int(number) for number in told.split()}
+            return self._zombies()  # a kernel without such a list, or without memory for it now
 
     def _zombies(self) -> set[int]:
         """Children that ended, as far as they can be seen without a list: one, and none while commands run."""
@@ -260,24 +280,24 @@ class Runner:
         return {ended.si_pid} if ended else set()
 
     def _find(self, pid: int) -> None:
-        try:
-            pidfd = os.pidfd_open(pid)
-        except OSError as error:
-            if error.errno != errno.ESRCH:
-                _kill_orphan(pid)  # no descriptors: it is reaped by a later sweep
-            return
-        self._adopt(pid, pidfd, set(self._runs))
+        self._adopt(pid, _pidfd(pid), set(self._runs))
 
     def _adopt(self, pid: int, pidfd: int, suspects: set[int]) -> None:
         self._orphans[pid] = _Orphan(pidfd, suspects)
-        self._loop.watch(pidfd, lambda _events: self._orphan_ended(pid, pidfd))
+        if pidfd >= 0:
+            self._loop.watch(pidfd, lambda _events: self._look_at_orphan(pid, pidfd))
+        else:
+            self._loop.after(LOOK_SECONDS, lambda: self._look_at_orphan(pid, pidfd))
         if not suspects:
             _kill_orphan(pid)
 
-    def _orphan_ended(self, pid: int, pidfd: int) -> None:
-        """It is gone; what it had started is ours now."""
-        self._loop.forget(pidfd)
-        os.close(pidfd)
+    def _look_at_orphan(self, pid: int, pidfd: int) -> None:
+        """See whether it is gone: what it had started is ours then.  Else as with :meth:`_look`."""
+        if not _is_over(pid):
+            self._loop.forget(pidfd)
+            self._loop.after(LOOK_SECONDS, lambda: self._look_at_orphan(pid, pidfd))
+            return
+        self._hang_up(pidfd)
         _reaped(pid)
         del self._orphans[pid]
         self._sweep(0)
@@ -300,14 +320,22 @@ class Runner:
             sleep(_PAUSE)
 
 
+def keep_children() -> None:
+    """Have children stay until they are waited for: whoever started us may have said that nobody asks how they end."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
 def become_subreaper() -> bool:
     """Have processes whose parents end become our children; whether the system did it."""
     from msmtp.sandbox.libc import Library
 
     try:
-        return Library().call("prctl", PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+        done = Library().call("prctl", PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
     except (OSError, ImportError):
-        return False
+        done = False
+    if done:
+        _SUBREAPERS.add(os.getpid())
+    return done
 
 
 def spawn(path: str, argv: list[bytes], environment: dict[bytes, bytes], mail: int, output: int) -> int:
@@ -351,10 +379,39 @@ def _kill_orphan(pid: int) -> None:
     _signal_group(pid, signal.SIGKILL, group=False)
 
 
-def _reaped(pid: int) -> int:
-    """The status of a process that is over."""
+def _pidfd(pid: int) -> int:
+    """A descriptor that tells of a child's end; -1 if the system has none left, or no memory for one."""
     try:
-        _, status = os.waitpid(pid, os.WNOHANG)
+        return os.pidfd_open(pid)
+    except OSError:
+        return -1
+
+
+def _numbers(path: str) -> set[int]:
+    """Numbers that stand in a file.  Raises OSError."""
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        told = b""
+        while block := os.read(file, _BLOCK):
+            told += block
+    finally:
+        os.close(file)
+    return {int(number) for number in told.split()}
+
+
+def _is_over(pid: int) -> bool:
+    """Whether a child can be reaped.  One that has ended cannot while a tracer has not seen that."""
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
     except ChildProcessError:
-        return -signal.SIGKILL  # somebody else took it: how it ended is not known, and no success
-    return os.waitstatus_to_exitcode(status)
+        return True  # somebody else took it
+
+
+def _reaped(pid: int) -> int:
+    """The status of a process that :func:`_is_over`."""
+    try:
+        taken, status = os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        taken = status = 0
+    # If somebody else took it, how it ended is not known, and no success.
+    return os.waitstatus_to_exitcode(status) if taken else -signal.SIGKILL
