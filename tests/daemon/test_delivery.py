@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import mmap
 import os
@@ -238,6 +239,50 @@ def test_fault_67_a_command_that_is_killed_is_a_temporary_failure(broker):
     wait_for(one.children)
     os.kill(one.children()[0], signal.SIGKILL)
     assert worker.result()[0] == 451
+
+
+@pytest.fixture
+def no_room_for_results(monkeypatch):
+    """Have the system have no room for so many results."""
+    send = Channel.send
+    left = 0
+
+    def send_or_fail(channel: Channel, row: requests.Request, *values: object, **more: object) -> None:
+        nonlocal left
+        if row.name == "RESULT" and left:
+            left -= 1
+            raise BlockingIOError(errno.ENOBUFS, os.strerror(errno.ENOBUFS))
+        send(channel, row, *values, **more)
+
+    def fail(count: int) -> None:
+        nonlocal left
+        left = count
+
+    monkeypatch.setattr(Channel, "send", send_or_fail)
+    monkeypatch.setattr(delivery, "PAUSES", (0.01, 0.02))
+    return fail
+
+
+def test_a_result_that_the_system_has_no_room_for_is_told_again(broker, no_room_for_results):
+    """A mail that is there, and is said not to be, comes twice."""
+    no_room_for_results(2)
+    one = broker("true")
+    worker = one.session()
+    assert worker.mail(b"x") == (250, b"2.0.0 Ok, mail was piped")
+    assert worker.mail(b"y")[0] == 250
+    assert "hangs up" not in one.logged()
+
+
+def test_a_result_that_cannot_be_told_is_logged(broker, no_room_for_results):
+    no_room_for_results(3)
+    one = broker("true")
+    worker = one.session()
+    worker.envelope()
+    worker.write(worker.file(), b"x")
+    worker.say(requests.COMMIT, 1)
+    assert worker.gone()
+    assert "hangs up on its worker: it cannot be told 250 of its mail: No buffer space available" in one.logged()
+    assert one.session().mail(b"x")[0] == 250
 
 
 def test_a_command_that_is_not_there_is_our_fault(broker):

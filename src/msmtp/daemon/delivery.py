@@ -70,6 +70,7 @@ NO_LIMIT = 1 << 62
 TEXT_LIMIT = 400  # octets of a reply's text (RFC 5321, 4.5.3.1.5: 512 for the line)
 SPOOL = "/var/tmp"  # noqa: S108 - files there have no names
 F_SEAL_FINAL = fcntl.F_SEAL_SHRINK | F_SEAL_FUTURE_WRITE | fcntl.F_SEAL_SEAL
+PAUSES = (0.01, 0.1, 1.0, 3.0)  # seconds: a worker that has not been told yet what became of its mail is told again
 AHEAD = 1  # commands that may run while a process is made for the next: with more, the processors have enough to do
 _COPY = 1 << 20
 _LINES_TOLD = 3  # of what msmtp said, to the client
@@ -637,10 +638,23 @@ class DeliveryBroker:
         self._page.add("deferred" if code < 500 else "rejected")  # noqa: PLR2004 - 4xx and 5xx
         self._result(session, code, text)
 
-    def _result(self, session: _Session, code: int, text: str) -> None:
-        session.state = IDLE
+    def _result(self, session: _Session, code: int, text: str, tries: int = 0) -> None:
+        """Tell the worker; again after each of PAUSES if the system has no room for that; ``tries`` so far.
+
+        A mail that was sent, and of which the client hears nothing, comes twice.
+        """
+        session.state = RUNNING
         try:
-            self._send(session, requests.RESULT, code, text.encode("ascii", "replace")[:TEXT_LIMIT])
+            if session.channel:
+                session.channel.send(requests.RESULT, code, text.encode("ascii", "replace")[:TEXT_LIMIT])
+            session.state = IDLE
+        except OSError as error:
+            if tries < len(PAUSES):
+                self._loop.after(PAUSES[tries], lambda: self._result(session, code, text, tries + 1))
+                return
+            why = f"it cannot be told {code} of its mail: {error.strerror}"
+            events.note(self._journal, session.number, f"delivery hangs up on its worker: {why}")
+            self._hang_up(session)
         except ChannelFailure:
             self._hang_up(session)
         self._end_if_alone()
