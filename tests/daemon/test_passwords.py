@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -102,6 +103,61 @@ def test_a_command_may_be_waited_for_only_so_long():
     began = time.monotonic()
     assert refusal(("u", "sleep 30"), patience=0.3)[0] == "--auth: fetching the passwords took longer than 0.3 s"
     assert time.monotonic() - began < 5
+
+
+def alive(process: int) -> bool:
+    """Whether there is a process that has not ended, waited for or not."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "echo $$ > {file}; exec sleep 77",
+        "echo $$ > {file}; sleep 77 & echo $! >> {file}; wait",
+        "trap '' TERM; echo $$ > {file}; sleep 77 & echo $! >> {file}; while :; do wait; sleep 1; done",
+    ],
+)
+def test_a_command_that_takes_too_long_is_ended(tmp_path, command):
+    file = tmp_path / "processes"
+    before = time.monotonic()
+    assert "took longer" in refusal(("u", command.format(file=file)), may_ask=False, patience=0.5)[0]
+    assert time.monotonic() - before < 5
+    processes = [int(line) for line in file.read_text().split()]
+    assert processes
+    until = time.monotonic() + 2  # the kernel's time to end them
+    while any(map(alive, processes)) and time.monotonic() < until:
+        time.sleep(0.01)
+    left = [process for process in processes if alive(process)]
+    for process in left:
+        os.kill(process, signal.SIGKILL)
+    assert not left
+
+
+def test_what_a_command_leaves_running_in_time_is_its_own_business(tmp_path):
+    file = tmp_path / "process"
+    known, _ = fetched(("u", f"sleep 77 > /dev/null 2>&1 & echo $! > {file}; echo p"), may_ask=False, patience=20)
+    assert known[b"u"].matches(b"p")
+    process = int(file.read_text())
+    assert alive(process)
+    os.kill(process, signal.SIGKILL)
+
+
+def test_a_child_that_nobody_listens_to_does_not_go_on_as_its_parent():
+    """It ends, whatever becomes of what it has to say."""
+    reads, writes = os.pipe()
+    os.close(reads)  # so that writing fails with BrokenPipeError
+    child = os.fork()
+    if not child:
+        try:
+            passwords._be_child([], -1, writes, may_ask=False, apart=True)
+        finally:
+            os._exit(3)
+    os.close(writes)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_a_command_that_is_given_is_the_only_place(credentials):

@@ -57,6 +57,7 @@ PASSWORD_LIMIT: Final = 1_024
 MOST_ITERATIONS: Final = 50_000
 """Of a verifier that is given: a guess must not keep others waiting.  RFC 7677 asks for 4,096 at least."""
 
+_GRACE = 1.0  # seconds that a command has to end in that is asked to
 _SECRET_OCTETS = 32
 _CREDENTIAL_LIMIT = 65_536
 _NAMED = "--auth"
@@ -77,8 +78,9 @@ _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
 def verifiers(settings: Settings, *, may_ask: bool = True, patience: float | None = None) -> int:
     """Fetch the passwords of all users; give the descriptor of a sealed memory file for :func:`read`.
 
-    ``may_ask``: a person may be asked at the terminal.  ``patience``: seconds that it may take, None for as long as it
-    wants: somebody is perhaps typing a passphrase.  Raises ConfigFailure.
+    ``may_ask``: a person may be asked at the terminal.  ``patience``: seconds that it may take, after which it is ended
+    with all that commands have begun; None for as long as it wants: somebody is perhaps typing a passphrase.  Raises
+    ConfigFailure.
     """
     users(settings.auth)
     made = os.memfd_create("msmtpd-verifiers", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
@@ -86,7 +88,7 @@ def verifiers(settings: Settings, *, may_ask: bool = True, patience: float | Non
     try:
         child = os.fork()
         if not child:
-            _be_child(settings.auth, made, writes, may_ask=may_ask)
+            _be_child(settings.auth, made, writes, may_ask=may_ask, apart=patience is not None)
     except OSError as error:
         os.close(made)
         os.close(reads)
@@ -113,15 +115,40 @@ def _hear(child: int, reads: int, patience: float | None) -> str:
     while True:
         left = None if until is None else max(0, int((until - time.monotonic()) * 1000))
         if not poll.poll(left):
-            os.kill(child, signal.SIGTERM)
-            said = f"{_NAMED}: fetching the passwords took longer than {patience:g} s".encode()
-            break
+            _end(child)
+            return f"{_NAMED}: fetching the passwords took longer than {patience:g} s"
         block = os.read(reads, 4096)
         if not block:
             break
         said += block
     os.waitpid(child, 0)
     return said.decode("utf-8", "replace")
+
+
+def _end(child: int) -> None:
+    """End a child that lives apart, and the command that it waits for: asked to, then made to."""
+    _kill(child, signal.SIGTERM)
+    until, waited_for = time.monotonic() + _GRACE, False
+    while time.monotonic() < until:
+        waited_for = waited_for or os.waitpid(child, os.WNOHANG)[0] != 0
+        if waited_for and not _kill(child, 0):
+            return
+        time.sleep(0.01)
+    _kill(child, signal.SIGKILL)
+    if not waited_for:
+        os.kill(child, signal.SIGKILL)  # it may not have come to live apart
+        os.waitpid(child, 0)
+
+
+def _kill(group: int, number: int) -> bool:
+    """Send a signal to all of a group; whether there is one."""
+    try:
+        os.killpg(group, number)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # all that is left has become another user's
+        pass
+    return True
 
 
 def users(auth: Auth) -> list[bytes]:
@@ -145,11 +172,13 @@ def users(auth: Auth) -> list[bytes]:
 # The child's side.
 
 
-def _be_child(auth: Auth, made: int, writes: int, *, may_ask: bool) -> NoReturn:
-    """Fetch, write, say how it went."""
+def _be_child(auth: Auth, made: int, writes: int, *, may_ask: bool, apart: bool) -> NoReturn:
+    """Fetch, write, say how it went; ``apart``: in a session, and so in a group, that the command is in, too."""
     said = b""
     try:
         signal.set_wakeup_fd(-1)
+        if apart:
+            os.setsid()
         for number in (signal.SIGCHLD, signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
         hide()
@@ -165,8 +194,10 @@ def _be_child(auth: Auth, made: int, writes: int, *, may_ask: bool) -> NoReturn:
     except BaseException as error:  # noqa: BLE001 - nothing returns into the keeper, and its text may be a secret
         said = f"cannot fetch the passwords: {type(error).__name__}".encode()
     finally:
-        os.write(writes, said)
-        os._exit(0)  # noqa: SLF001 - public, whatever its name says
+        try:
+            os.write(writes, said)
+        finally:  # whoever was to read it may have gone
+            os._exit(0)  # noqa: SLF001 - public, whatever its name says
 
 
 def hide() -> None:
