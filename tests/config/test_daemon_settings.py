@@ -456,7 +456,12 @@ def test_a_file_that_others_can_change_is_not_believed(tmp_path: Path) -> None:
     file.chmod(0o666)
     with pytest.raises(InsecureFileFailure, match="must not be writable for others"):
         settings(f"--config={file}")
-    file.chmod(0o664)
+    for mode in (0o664, 0o620):
+        file.chmod(mode)
+        with pytest.raises(InsecureFileFailure, match="must not be writable for its group") as caught:
+            settings(f"--config={file}")
+        assert caught.value.hint == f"run: chmod go-w {file}"
+    file.chmod(0o644)
     assert settings(f"--config={file}").command == "rm"
 
 

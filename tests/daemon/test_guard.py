@@ -14,7 +14,7 @@ from msmtp.daemon import guard, privileges, requests
 from msmtp.daemon.channel import ChannelGone
 from msmtp.daemon.guard import HEADER_LIMIT, Guard
 from msmtp.daemon.policy import AUTH, USER, Machine, Person, parse
-from msmtp.failures import ConfigFailure
+from msmtp.failures import ConfigFailure, InsecureFileFailure
 
 HOST = Machine("host.example")
 JOE = Person(USER, "joe", 1000)
@@ -181,6 +181,21 @@ def test_what_needs_msmtp_is_refused_with_another_command(tmp_path: Path, line: 
     settings.command = "cat"
     with pytest.raises(ConfigFailure, match=f"policy:1: {line.split(maxsplit=1)[0]}"):
         guard.load(settings)
+
+
+def test_a_policy_that_others_can_change_is_not_believed(tmp_path: Path) -> None:
+    from msmtp.config.daemon_settings import Settings
+
+    settings = Settings()
+    settings.policy = str(tmp_path / "policy")
+    (tmp_path / "policy").write_text(STRICT)
+    for mode in (0o664, 0o660, 0o646, 0o622):
+        (tmp_path / "policy").chmod(mode)
+        with pytest.raises(InsecureFileFailure, match="must not be writable for"):
+            guard.load(settings)
+    for mode in (0o644, 0o640, 0o600, 0o755):
+        (tmp_path / "policy").chmod(mode)
+        assert guard.load(settings)
 
 
 # -- in delivery

@@ -308,8 +308,9 @@ def read_trusted(path: str, hint: str) -> str:
     if status.st_uid not in (0, os.geteuid()):
         hint = f"msmtpd does what the file says: let it belong to root or to the user with number {os.geteuid()}"
         raise InsecureFileFailure(f"{path}: must be owned by you", hint=hint)
-    if status.st_mode & 0o002:
-        raise InsecureFileFailure(f"{path}: must not be writable for others", hint=f"run: chmod o-w {path}")
+    if status.st_mode & 0o022:  # with an access control list, the group's bits say what that gives at most
+        whom = "others" if status.st_mode & 0o002 else "its group"
+        raise InsecureFileFailure(f"{path}: must not be writable for {whom}", hint=f"run: chmod go-w {path}")
     return content.decode("utf-8", "surrogateescape").removeprefix("\ufeff").replace("\r\n", "\n")
 
 

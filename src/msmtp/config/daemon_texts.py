@@ -71,7 +71,7 @@ TEXTS: dict[str, Text] = {
         "Read options from this file. Each line of it holds the name of a long option without its dashes and, after "
         "blanks, its argument; a pair of double quotes around the argument is removed. Empty lines, and lines that "
         "begin with #, are skipped. What the command line says counts for more. The file must belong to root or to "
-        "the user who runs msmtpd, and nobody else may be able to write to it.",
+        "the user who runs msmtpd, and nobody else may be able to write to it, nor may its group.",
     ),
     # -- where to listen
     "--interface": Text(
@@ -180,8 +180,9 @@ TEXTS: dict[str, Text] = {
         "take mails only as the rules in this file allow",
         "Take mails only as the rules in this file allow: they say who may send as whom, by which account, how often "
         "and to how many. See POLICY. It is read when msmtpd starts and when it reads its options again, and must "
-        "belong to root or to the user who runs msmtpd. Where delivery is a service of its own (`--deliver`), the "
-        "option is for that one. Without it, everybody who can connect may send anything.",
+        "belong to root or to the user who runs msmtpd; nobody else may be able to write to it, nor may its group. "
+        "Where delivery is a service of its own (`--deliver`), the option is for that one. Without it, everybody who "
+        "can connect may send anything.",
     ),
     "--command": Text(
         "command",
