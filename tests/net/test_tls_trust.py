@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
+import errno
 import os
+import socket
 import ssl
 import subprocess
 from pathlib import Path
@@ -21,7 +23,7 @@ from hypothesis import strategies as st
 from tests.support.certificates import authority, localhost
 from tests.support.handshakes import shake
 
-from msmtp.failures import CertificateFailure, Failure, TlsFileFailure
+from msmtp.failures import CertificateFailure, Failure, SystemFailure, TlsFileFailure
 from msmtp.net import _openssl, trust
 from msmtp.net.tls import TlsSettings, prepare
 from msmtp.net.trust import Bundle, Trust, read_bundle, words
@@ -332,6 +334,11 @@ def test_a_file_of_revocation_lists_is_no_trust_file(tmp_path: Path) -> None:
 # -- system
 
 
+def openssl_hash(file: Path) -> str:
+    command = ["openssl", "x509", "-hash", "-noout", "-in", str(file)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
 @pytest.fixture
 def hashed(tmp_path: Path) -> Path:
     """A hashed directory that holds the test authority through a link, as update-ca-certificates makes them."""
@@ -352,6 +359,113 @@ def test_the_systems_hashed_directory_is_asked(hashed: Path, monkeypatch: pytest
     assert tls.trust.bundle is None
     assert {os.path.realpath(path) for path in tls.paths()} == {str(hashed), str(hashed.parent / "share")}
     shake(tls, localhost().server_context())
+
+
+HASH = openssl_hash(authority().file)
+
+# Links that lead to opt/ca.crt beside the directory, by the name of each.
+ROWS_OF_LINKS = {
+    "one": {f"certs/{HASH}.0": "{}/opt/ca.crt"},
+    "relative": {f"certs/{HASH}.0": "../opt/ca.crt"},
+    "two": {f"certs/{HASH}.0": "ca.pem", "certs/ca.pem": "{}/opt/ca.crt"},
+    "three": {f"certs/{HASH}.0": "ca.pem", "certs/ca.pem": "{}/local/ca.crt", "local/ca.crt": "../opt/ca.crt"},
+    "four": {f"certs/{HASH}.0": "../a/b", "a/b": "c", "a/c": "{}/local/d", "local/d": "{}/opt/ca.crt"},
+    "and a circle": {f"certs/{HASH}.0": "{}/opt/ca.crt", "certs/x": "../a/x", "a/x": "../a/x", "certs/y": "y"},
+}
+
+
+@pytest.mark.parametrize("row", ROWS_OF_LINKS)
+def test_however_many_links_lead_to_an_authority_its_directory_is_known(
+    row: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sandbox permits what paths() says and nothing else."""
+    for folder in ("certs", "opt", "local", "a"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "opt/ca.crt").write_bytes(authority().file.read_bytes())
+    (tmp_path / "opt/unrelated").symlink_to("/usr/bin/env")
+    for name, target in ROWS_OF_LINKS[row].items():
+        (tmp_path / name).symlink_to(target.format(tmp_path))
+    monkeypatch.setattr(_openssl, "default_trust", lambda: ("/nowhere", str(tmp_path / "certs")))
+    tls = prepare(TlsSettings(), "localhost")
+    assert str((tmp_path / "certs" / f"{HASH}.0").resolve().parent) in {os.path.realpath(path) for path in tls.paths()}
+    assert "/usr/bin" not in tls.paths()
+    shake(tls, localhost().server_context())
+
+
+def test_a_directory_that_cannot_be_listed_does_not_hide_what_its_links_lead_to(
+    hashed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_folder: str) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    (hashed.parent / "share/ours.crt").rename(hashed.parent / "ours")
+    (hashed.parent / "share/ours.crt").symlink_to(hashed.parent / "ours")
+    found = {os.path.realpath(path) for path in trust._targets(str(hashed))}
+    assert found == {str(hashed), str(hashed.parent / "share"), str(hashed.parent)}
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM])
+@pytest.mark.parametrize("preload", [False, True])
+def test_a_shortage_is_not_taken_for_a_system_without_authorities(
+    preload: bool, number: int, hashed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def short(*_: object) -> list[str]:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(_openssl, "default_trust", lambda: ("/nowhere", str(hashed)))
+    for function in ("os.listdir", "msmtp.net.trust.read_file")[: 1 + preload]:
+        with monkeypatch.context() as patch:
+            patch.setattr(function, short)
+            with pytest.raises(TlsFileFailure, match=os.strerror(number)) as caught:
+                prepare(TlsSettings(), "localhost", preload=preload)
+        assert caught.value.temporary
+
+
+def test_an_authority_that_cannot_be_opened_is_no_verdict_on_the_server(
+    hashed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For want of descriptors, say: then a later try finds it."""
+    (hashed / f"{HASH}.0").unlink()
+    monkeypatch.chdir(hashed)
+    with socket.socket(socket.AF_UNIX) as unreadable:
+        unreadable.bind(f"{HASH}.0")  # ENXIO for who opens it, root or not
+        monkeypatch.setattr(_openssl, "default_trust", lambda: ("/nowhere", str(hashed)))
+        with pytest.raises(SystemFailure, match=f"^TLS certificate verification failed: .* in {hashed} ") as caught:
+            shake(prepare(TlsSettings(), "localhost"), localhost().server_context())
+    assert caught.value.temporary
+
+
+@pytest.mark.parametrize("preload", [False, True])
+@pytest.mark.parametrize("large", [0, 1 << 30], ids=["chosen from", "loaded whole"])
+def test_the_default_bundle_counts_beside_a_default_directory_of_a_few(
+    large: int, preload: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where somebody has made hashes for one of his own, OpenSSL trusts the bundle as before."""
+    folder, bundle = tmp_path / "certs", tmp_path / "bundle.pem"
+    folder.mkdir()
+    (folder / "own.pem").write_bytes(ROOT.pem)
+    subprocess.run(["openssl", "rehash", folder], check=True, stderr=subprocess.DEVNULL)
+    bundle.write_bytes(authority().file.read_bytes() + OTHER.pem)
+    monkeypatch.setattr(trust, "LARGE", large)
+    monkeypatch.setattr(_openssl, "default_trust", lambda: (str(bundle), str(folder)))
+    for context in (localhost().server_context(), DIRECT.context(tmp_path)):
+        shake(prepare(TlsSettings(), "localhost", preload=preload), context)
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere")
+    with pytest.raises(TlsFileFailure, match="/nowhere"):
+        prepare(TlsSettings(), "localhost", preload=preload)
+
+
+def test_a_large_default_bundle_is_not_read_where_the_directory_has_as_many(
+    hashed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_bytes(authority().file.read_bytes())
+    monkeypatch.setattr(_openssl, "default_trust", lambda: (str(bundle), str(hashed)))
+    monkeypatch.setattr(trust, "LARGE", 0)
+    assert trust.system_paths() == ("", str(hashed))
+    bundle.write_bytes(bundle.read_bytes() + ROOT.pem + OTHER.pem)  # two names are in the directory, one leads nowhere
+    assert trust.system_paths() == (str(bundle), str(hashed))
 
 
 def test_a_preloaded_directory_is_not_opened_again(hashed: Path, monkeypatch: pytest.MonkeyPatch) -> None:

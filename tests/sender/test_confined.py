@@ -101,14 +101,21 @@ _filter.load()
 """
 
 
+@pytest.mark.parametrize("links", [False, True], ids=["file", "links"])
 @pytest.mark.parametrize("prelude", ["", NO_LANDLOCK], ids=["landlock", "no landlock"])
-def test_a_hashed_directory_of_authorities_works_and_nothing_beside_it_can_be_read(tmp_path, prelude):
+def test_a_hashed_directory_of_authorities_works_and_nothing_beside_it_can_be_read(tmp_path, prelude, links):
     """Without Landlock the directory is read before the sandbox, for then no file at all may be opened in it."""
     issued = certificates.localhost()
     trusted = tmp_path / "authorities"
     trusted.mkdir()
     (trusted / "authority.pem").write_bytes(issued.authority.read_bytes())
     subprocess.run(["openssl", "rehash", trusted], check=True)
+    if links:
+        for folder in ("own", "common"):
+            (tmp_path / folder).mkdir()
+        (trusted / "authority.pem").rename(tmp_path / "common" / "ca.crt")
+        (tmp_path / "own" / "ca.crt").symlink_to("../common/ca.crt")
+        (trusted / "authority.pem").symlink_to(tmp_path / "own" / "ca.crt")
     with ScriptedServer(Polite(starttls=True)) as server:
         rc = configuration(tmp_path, account(server.port, "tls on"))
         source = prelude + HARNESS.format(attempt=FORBIDDEN["read a file"])

@@ -99,6 +99,7 @@ _PYTHONS_OWN_SUITES = getattr(_library, "_DEFAULT_CIPHERS", "").startswith("@SEC
 
 _PROTOCOL_TLS_CLIENT, _PROTOCOL_TLS_SERVER = 16, 17
 _CONTENT_HANDSHAKE = 22
+_SSL_ERROR_SYSCALL = 5
 
 
 _READY: list[Context] = []
@@ -190,6 +191,16 @@ def default_trust() -> tuple[str, str]:
     if PRIVATE:
         return paths[1], paths[3]
     return paths.openssl_cafile, paths.openssl_capath
+
+
+def lacked_a_file(error: Exception) -> bool:
+    """Whether the other side's certificate failed because a file of the authorities could not be opened.
+
+    An error of the system then stands before that of the verification.  Before 3.12, Python does not make an
+    SSLCertVerificationError of that.
+    """
+    reason, kind = getattr(error, "reason", None), getattr(error, "errno", None)
+    return reason == "CERTIFICATE_VERIFY_FAILED" and kind == _SSL_ERROR_SYSCALL
 
 
 def words(error: Exception) -> str:

@@ -202,7 +202,10 @@ class Engine:
         self._session: Session = _openssl.new_session(tls.context, self._incoming, self._outgoing, tls.host)
 
     def handshake(self) -> bool:
-        """One step.  True: done, and the certificate is trusted.  TlsHandshakeFailure, CertificateFailure."""
+        """One step.  True: done, and the certificate is trusted.
+
+        TlsHandshakeFailure, CertificateFailure; SystemFailure: it could not be verified for want of a file.
+        """
         try:
             self._session.do_handshake()
         except SSLWantReadError:
@@ -211,10 +214,8 @@ class Engine:
                     TlsHandshakeFailure("TLS handshake failed: the server closed the connection")
                 ) from None
             return False
-        except SSLCertVerificationError as error:
-            raise self._failed(self._untrusted(error)) from None
         except (SSLError, OSError) as error:
-            raise self._failed(verdict.handshake_failed(error)) from None
+            raise self._failed(self._ended_by(error)) from None
         _openssl.observe(self.tls.context, None)
         self.info = self._judge()
         return True
@@ -239,6 +240,14 @@ class Engine:
             raise
         except Failure as failure:  # not to be raised through OpenSSL; handshake() raises it
             self.trouble = failure
+
+    def _ended_by(self, error: Exception) -> Failure:
+        """What an error of OpenSSL means."""
+        if _openssl.lacked_a_file(error):
+            return verdict.authority_unread(self.tls.trust.directory)
+        if isinstance(error, SSLCertVerificationError):
+            return self._untrusted(error)
+        return verdict.handshake_failed(error)
 
     def _untrusted(self, error: SSLCertVerificationError) -> Failure:
         certificates = chain(self.messages.get(CERTIFICATE, b""))

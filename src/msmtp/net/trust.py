@@ -17,8 +17,9 @@ that can matter are put into OpenSSL's store.  OpenSSL then finds what it would 
 Every certificate in a trust file is an anchor, as with GnuTLS: an intermediate authority or a server's own certificate
 may stand there without its issuer (VERIFY_PARTIAL_CHAIN).
 
-``system`` means what OpenSSL means by it: SSL_CERT_FILE and SSL_CERT_DIR where they are set, else the directory whose
-files are named by hashes of their subject (0.1 ms: OpenSSL opens what it needs), else the bundle.
+``system`` means what OpenSSL means by it: its bundle and its directory whose files are named by hashes of their subject
+(OpenSSL opens what it needs), or what SSL_CERT_FILE and SSL_CERT_DIR say in their place.  Most systems keep the same
+authorities in both, and then the directory is enough.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from __future__ import annotations
 import binascii
 import time
 
-from msmtp.failures import TlsFileFailure
+from msmtp.failures import SHORTAGES, TlsFileFailure
 from msmtp.net import _openssl
 from msmtp.net.certificate import BYTE_STRINGS, Certificate, attributes
 from msmtp.system import os
@@ -41,6 +42,8 @@ SYSTEM = "system"
 
 # Below this size OpenSSL reads a file as fast as we could choose from it.
 LARGE = 32 * 1024
+
+LINKS_IN_A_ROW = 40  # the kernel follows no more
 
 MANY = 8  # files known at a time: an account has one
 _SETTLED = 2.0  # seconds after which a change would show in a file's times
@@ -185,7 +188,10 @@ def read_bundle(data: bytes) -> Bundle | None:
     A block begins and ends at the start of a line, with nothing behind it in that line, and has nothing but base64 in
     between.  What begins elsewhere is there in order not to be read: an authority that somebody has commented out.
     """
-    text, *blocks = (b"\n" + data).split(BEGIN_CERTIFICATE_LINE)
+    text, *blocks = data.split(BEGIN_CERTIFICATE_LINE)
+    if text.startswith(BEGIN_CERTIFICATE):
+        blocks.insert(0, text.removeprefix(BEGIN_CERTIFICATE))
+        text = b""
     certificates = []
     for block in blocks:
         if BEGIN in text:
@@ -306,16 +312,42 @@ class Trust:
 
 
 def _targets(directory: str) -> set[str]:
-    """Where the symbolic links of a hashed directory lead."""
-    places = set()
-    for name in os.listdir(directory):
-        if name[8:9] == ".":  # abcdef12.0 leads to a name in the same directory, which comes by itself
-            continue
+    """The directories to which the symbolic links of a hashed directory lead, be it over several in a row."""
+    found: dict[str, set[str]] = {}  # by directory, what is followed there, each once
+    ahead = {directory: set(_names(directory))}
+    for _ in range(LINKS_IN_A_ROW):
+        here, ahead = ahead, {}
+        for folder, names in here.items():
+            new = names - found.setdefault(folder, set())
+            found[folder] |= new
+            for place, name in _led(folder, new if folder == directory else _links(folder, new)):
+                if place != directory:  # all that is in it comes by itself
+                    ahead.setdefault(place, set()).add(name)
+    return set(found)
+
+
+def _led(folder: str, names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Directory and name of what each symbolic link among some names leads to."""
+    for name in names:
         try:
-            places.add(os.readlink(f"{directory}/{name}").rpartition("/")[0])
+            place, slash, last = os.readlink(f"{folder}/{name}").rpartition("/")
         except OSError:  # a file, not a link
             continue
-    return {place if place[:1] == "/" else f"{directory}/{place}" for place in places if place}
+        if not slash:
+            yield folder, last
+        else:
+            yield (place or "/" if place[:1] in ("", "/") else f"{folder}/{place}"), last
+
+
+def _links(folder: str, names: set[str]) -> Iterable[str]:
+    """Those of the names that may be symbolic links: a list of all is had sooner than an answer about each."""
+    if not names:
+        return ()
+    try:
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in entries if entry.name in names and entry.is_symlink()]
+    except OSError:  # one that cannot be listed
+        return names
 
 
 def read_file(path: str) -> bytes:
@@ -327,9 +359,12 @@ def read_file(path: str) -> bytes:
 def system_paths() -> tuple[str, str]:
     """The system's bundle ("" if its directory will do) and its hashed directory ("" if there is none)."""
     default_bundle, default_directory = _openssl.default_trust()
-    bundle = os.environ.get("SSL_CERT_FILE", "")
     directory = os.environ.get("SSL_CERT_DIR", default_directory)
-    directory = ":".join([place for place in directory.split(":") if has_hashes(place)])
+    hashes = {place: count_hashes(place) for place in directory.split(":")}
+    directory = ":".join([place for place, count in hashes.items() if count])
+    bundle = os.environ.get("SSL_CERT_FILE")
+    if bundle is None:
+        bundle = default_bundle if directory and _holds_more(default_bundle, sum(hashes.values())) else ""
     if not bundle and not directory:
         bundle = next((path for path in (default_bundle, *SYSTEM_BUNDLES) if os.access(path, os.R_OK)), "")
         if not bundle:
@@ -340,12 +375,34 @@ def system_paths() -> tuple[str, str]:
     return bundle, directory
 
 
-def has_hashes(directory: str) -> bool:
-    """Whether OpenSSL can find certificates in a directory: at least one file is named like 0123abcd.0."""
-    try:
-        return any(name[8:] == ".0" for name in os.listdir(directory))
-    except OSError:
+def _holds_more(bundle: str, hashes: int) -> bool:
+    """Whether the default bundle is to be read beside the default directory.
+
+    Where a system keeps all authorities in both, the directory has as many as the bundle and is enough.  Where somebody
+    has made a directory of a few of his own, OpenSSL trusts both, and so the bundle must be read.
+    """
+    if not os.access(bundle, os.R_OK):
         return False
+    try:
+        data = read_file(bundle)
+    except OSError as error:
+        raise _unusable(bundle, error.strerror or str(error)) from None
+    return len(data) < LARGE or data.count(BEGIN_CERTIFICATE) > hashes
+
+
+def count_hashes(directory: str) -> int:
+    """How many names a directory has under which OpenSSL looks for certificates: 0123abcd.0."""
+    return sum([name[8:9] == "." and name[9:].isdigit() for name in _names(directory)])
+
+
+def _names(directory: str) -> list[str]:
+    """What a directory holds; nothing if it cannot be read.  TlsFileFailure: not just now."""
+    try:
+        return os.listdir(directory)
+    except OSError as error:
+        if error.errno in SHORTAGES:
+            raise _unusable(directory, error.strerror or str(error)) from None
+        return []
 
 
 def _hashed(context: Context, directory: str) -> Iterator[bytes]:
@@ -353,15 +410,19 @@ def _hashed(context: Context, directory: str) -> Iterator[bytes]:
 
     Those are loaded.
     """
-    for name in os.listdir(directory):
+    for name in _names(directory):
         if name[8:9] == "." and name[9:].isdigit():
             path = f"{directory}/{name}"
             try:
                 bundle = read_bundle(read_file(path))
                 if bundle is None:
                     context.load_verify_locations(path)
-            except (OSError, ValueError):  # no more than OpenSSL would make of it
+            except _openssl.SSLError:  # no certificate for OpenSSL either
                 continue
+            except OSError as error:
+                if error.errno in SHORTAGES:
+                    raise _unusable(path, error.strerror or str(error)) from None
+                continue  # a link that leads nowhere
             yield from bundle.certificates if bundle else ()
 
 

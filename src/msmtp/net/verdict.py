@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from _socket import AF_INET, AF_INET6, inet_ntop
 
-from msmtp.failures import CertificateFailure, Failure, TlsHandshakeFailure
+from msmtp.failures import CertificateFailure, Failure, SystemFailure, TlsHandshakeFailure
 from msmtp.net._digest import DIGESTS, digest, hexadecimal
 from msmtp.net._openssl import words
 from msmtp.net.certificate import Certificate, distinguished_name
@@ -113,6 +113,14 @@ def wrong_fingerprint(raw: bytes, wanted: bytes) -> CertificateFailure:
         f"{FAILED}the certificate fingerprint does not match",
         hint=f"the server's certificate has the {DIGESTS[size][0]} fingerprint {hexadecimal(digest(raw, size))}; "
         "before you change tls_fingerprint, find out whether the server's owner has changed the certificate",
+    )
+
+
+def authority_unread(directory: str) -> SystemFailure:
+    """OpenSSL could not open a file in which it looks for the authority of the server's certificate."""
+    return SystemFailure(
+        f"{FAILED}a trusted authority's file in {directory} cannot be opened",
+        hint="check the files there; if the system was short of something only for now, try again",
     )
 
 
