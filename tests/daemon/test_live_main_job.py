@@ -12,7 +12,7 @@ import re
 import smtplib
 
 import pytest
-from tests.support import certificates
+from tests.support import abuse, certificates
 from tests.support.daemon import NOBODY, Msmtpd, launcher
 from tests.support.scripted import Polite, ScriptedServer
 
@@ -35,6 +35,12 @@ port {port}
 from other@b.example
 allow_from_override on
 """
+
+CALLS = (
+    *("sendto:error=ENOBUFS", "pidfd_open:error=ENFILE", "clone:error=EAGAIN", "sendmsg:error=ENOBUFS"),
+    *("read:error=EIO", "waitid:error=EINTR", "wait4:error=EINTR", "pipe2:error=EMFILE", "socketpair:error=EMFILE"),
+)
+"""Calls of delivery that fail: with the first two, the command runs by then, or has."""
 
 
 class WholeJob(Msmtpd):
@@ -115,3 +121,35 @@ def test_a_server_that_is_not_there_is_no_end_of_a_mail(way):
         with pytest.raises(smtplib.SMTPDataError) as later:
             client.sendmail("a@b.example", "c@d.example", CONTENT)
         assert later.value.args[0] == 451
+
+
+@pytest.mark.root
+def test_fault_46_52_a_call_of_delivery_that_fails_sends_no_mail_twice(tmp_path):
+    """Who is told 250 has the mail sent, and nobody else, as whoever is not told sends it again.
+
+    Warm: the process that sends runs already when delivery asks for what tells of its end.
+    """
+    told = {}
+    with ScriptedServer(Polite(starttls=True, mechanisms=("PLAIN",))) as server:
+        with WholeJob(server, "--warm=on", expected=["answered 4", "hangs up", "cannot", "ended with"]) as daemon:
+            for call in CALLS:
+                with abuse.injected(daemon.process_of("delivery"), f"{call}:when=1..2", folder=tmp_path):
+                    for number in range(3):
+                        subject = f"{call.replace(':', ' ')} {number}".encode()
+                        told[subject] = tell(daemon, subject)
+        arrived = [match[1] for mail in server.mails if (match := re.search(rb"Subject: (.+)\r\n", mail.data))]
+    assert sorted(arrived) == sorted(subject for subject, code in told.items() if code == 250)
+    assert [code for subject, code in told.items() if subject[:5] in {b"sendt", b"pidfd"}] == [250] * 6
+
+
+def tell(daemon: Msmtpd, subject: bytes) -> int:
+    """Send a mail; the code that is told of it, 0 for none."""
+    try:
+        with daemon.smtp() as client:
+            client.login("user", "secret")
+            client.sendmail("a@b.example", "c@d.example", b"Subject: " + subject + b"\r\n\r\nho\r\n")
+            return 250
+    except smtplib.SMTPResponseException as failure:
+        return failure.smtp_code
+    except (OSError, smtplib.SMTPServerDisconnected):
+        return 0
