@@ -196,7 +196,9 @@ def test_our_msmtp_is_started_from_where_our_modules_are():
 
 
 def test_what_cannot_be_started_now_is_for_another_time(monkeypatch, tmp_path):
-    monkeypatch.setattr(command.msmtp, "__path__", [f"{tmp_path}/msmtp"])  # as while a package is being upgraded
+    monkeypatch.setattr(
+        command, "__file__", f"{tmp_path}/msmtp/daemon/command.py"
+    )  # as while a package is being upgraded
     _, (_, *words) = exec_words()
     done = subprocess.run([PYTHON, *words, "x@example.org"], capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 75

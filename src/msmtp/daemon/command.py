@@ -13,7 +13,6 @@ import re
 import shlex
 import sys
 
-import msmtp
 from msmtp.config.daemon_settings import DEFAULT_COMMAND
 from msmtp.exits import EX_TEMPFAIL
 from msmtp.failures import ConfigFailure
@@ -204,7 +203,7 @@ def exec_words() -> tuple[str, list[bytes]]:
 
     Its modules may lie where no other program finds them.  If it cannot start, it may later: it is being upgraded, say.
     """
-    code = _START.format(folder=msmtp.__path__[0].rpartition("/")[0], code=EX_TEMPFAIL)
+    code = _START.format(folder=__file__.rsplit("/", 3)[0], code=EX_TEMPFAIL)
     return sys.executable, [os.fsencode(sys.executable), b"-I", b"-c", os.fsencode(code)]
 
 
