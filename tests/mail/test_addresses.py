@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from msmtp.mail.addresses import parse_addresses
 from msmtp.mail.characters import CONTROLS, DOT_ATOM
+from msmtp.smtp import grammar
 from msmtp.smtp.commands import Rcpt
 
 TEXTS = st.lists(st.sampled_from(b'ab@.<>()",;:\\[] \t\r\n\0\x7f\xc3'), max_size=40).map(bytes)
@@ -18,7 +19,9 @@ LOCALS = st.lists(ATOMS, min_size=1, max_size=3).map(b".".join)
 QUOTED = st.text('a @,;:<>()[]\\".', max_size=8).map(
     lambda text: b'"' + text.replace("\\", "\\\\").replace('"', '\\"').encode() + b'"'
 )
-DOMAINS = LOCALS | st.sampled_from([b"[192.0.2.1]", b"[IPv6:2001:db8::1]"])
+DCONTENT = "".join(chr(octet) for octet in (*range(33, 91), *range(94, 127)))
+GENERAL = st.text(DCONTENT, min_size=1, max_size=20).map(lambda text: b"[x-1:" + text.encode() + b"]")
+DOMAINS = LOCALS | GENERAL | st.sampled_from([b"[192.0.2.1]", b"[IPv6:2001:db8::1]"])
 ADDRESSES = st.builds(lambda local, domain: local + b"@" + domain, LOCALS | QUOTED, DOMAINS)
 PHRASES = st.sampled_from(
     [b"", b"Joe Doe ", b'"Doe, Joe" ', b"joe@home ", b"(a (nested, x@y)) ", b"J. (x) D. ", b"a\\, b "]
@@ -62,10 +65,35 @@ def test_a_list_of_bare_words_is_read_as_any_other_list(text: bytes) -> None:
 
 def _plain(address: bytes) -> bytes:
     """RFC 5321, 4.1.2: quotes that are not needed are left out."""
-    local, _, domain = address.rpartition(b"@")
-    inside = local[1:-1]
-    needless = local[:1] == b'"' and inside and not inside.translate(None, DOT_ATOM)
-    return (inside if needless else local) + b"@" + domain
+    literal = address.rfind(b"@[") if address.endswith(b"]") else -1
+    at = literal if literal >= 0 else address.rfind(b"@")
+    inside = address[1 : at - 1]
+    needless = address[:1] == b'"' and not inside.translate(None, DOT_ATOM) and all(inside.split(b"."))
+    domain = address[at:] if literal < 0 else address[at:].translate(bytes.maketrans(b'<>"', b"___"))
+    return (inside if needless else address[:at]) + domain
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        b"a@[x:b@y.org,c@z.org,<d@e.org>]",
+        b"a@[x:" + b"b" * 300 + b",c@z.org]",
+        b'a@[x:"(b]',
+        b'"a@b"@[x:;]',
+        b'"foo."@example.org',
+        b'".foo"@example.org',
+        b'"fo..o"@example.org',
+    ],
+)
+@pytest.mark.parametrize("form", [b"%s", b"<%s>", b"Joe <%s>"])
+def test_what_smtp_takes_for_one_address_is_the_same_one_here(address: bytes, form: bytes) -> None:
+    assert grammar.mailbox(b"<" + address + b">") == address
+    assert parse_addresses(form % address) == [_plain(address)]
+
+
+@pytest.mark.parametrize("text", [b"a@[foo,b@c]", b"a@[-x:y,b@c]", b"a@[IPv6:y,b@c]", b"a@[:,b@c]", b"a@[x:,b@c"])
+def test_what_is_no_literal_loses_no_address(text: bytes) -> None:
+    assert parse_addresses(text)[-1].startswith(b"b@c")
 
 
 def test_white_space_may_stand_around_the_at_sign() -> None:

@@ -138,6 +138,14 @@ def test_bs_without_anybody_to_answer_says_so(tmp_path):
     assert done.stderr == b"msmtp: cannot write to standard output: No space left on device\n"
 
 
+@pytest.mark.parametrize("recipient", [b'"john doe"', b'"foo."@example.net', b"a@[x:b@example.net,d@example.net]"])
+def test_bs_sends_to_the_recipients_that_it_was_told_and_to_no_others(tmp_path, recipient):
+    with ScriptedServer(Polite()) as server:
+        run = msmtp(tmp_path, account(server.port), "-bs", mail=SCRIPT.replace(b"b@example.net", recipient))
+    assert (run.code, run.err) == (0, "")
+    assert [mail.recipients for mail in server.mails] == [[b"<" + recipient + b">"], [b"<c@example.net>"]]
+
+
 @pytest.mark.parametrize("option", ["-P", "--rcpt=<other@example.net>", "other@example.net"])
 def test_bs_refuses_what_would_make_a_lie_of_its_answers(tmp_path, option):
     with ScriptedServer(Polite()) as server:

@@ -11,6 +11,8 @@ from tests.support import certificates
 from tests.support.scripted import DROP, HANG, RESET, Polite, Say, ScriptedServer
 from tests.support.sending import MAIL, account, msmtp
 
+from msmtp.sender.envelope import spoken_of
+
 FAST = ("PIPELINING", "8BITMIME", "SMTPUTF8", "SIZE 100000")
 TO = ("jane@example.net",)
 
@@ -312,6 +314,22 @@ def test_a_recipient_may_have_words_of_its_own(tmp_path):
         b'<"b NOTIFY=x"@example.org>': b"NOTIFY=DELAY",
         b"<c@example.org>": b"NOTIFY=FAILURE",
     }
+
+
+def test_a_recipient_without_words_is_taken_as_it_is_and_is_as_any_other(tmp_path):
+    addresses = ['"john doe"', '"joe."@example.org', "a@[x:b,c@d]", "e@example.org"]
+    with ScriptedServer(Polite(extensions=("DSN",))) as server:
+        text = account(server.port, "dsn_notify failure")
+        assert msmtp(tmp_path, text, *(f"--rcpt=<{address}>" for address in addresses)).code == 0
+    assert server.mails[0].recipients == [f"<{address}>".encode() for address in addresses]
+    assert server.mails[0].recipient_parameters == [b"NOTIFY=FAILURE"] * len(addresses)
+    with ScriptedServer(Polite(extensions=())) as server:
+        assert msmtp(tmp_path, account(server.port), *(f"--rcpt=<{address}>" for address in addresses)).code == 0
+
+
+@pytest.mark.parametrize("address", ['"a> NOTIFY=b"@example.org', 'a@[x:"b]', '"a@["@[x:">b]', r'"a\"> "@[x:b]'])
+def test_an_address_ends_where_its_grammar_says(address):
+    assert spoken_of(f"<{address}> NOTIFY=NEVER") == (address.encode(), ((b"NOTIFY", b"NEVER"),))
 
 
 def test_words_of_a_recipient_go_to_those_who_stand_for_it(tmp_path):

@@ -358,8 +358,9 @@ TEXTS: dict[str, Text] = {
     "--rcpt": Text(
         "<address> [words]",
         "a further recipient, with words of its own",
-        "Send to this recipient too, and tell the server these words about it: `NOTIFY=`, `ORCPT=` or both, as RFC "
-        "3461 writes them. May be given more than once. The server must support DSN.",
+        "Send to this recipient too: the address is taken as it is, for one that SMTP has brought. The words, if there "
+        "are any, are told the server about it: `NOTIFY=`, `ORCPT=` or both, as RFC 3461 writes them; for them it must "
+        "support DSN. May be given more than once.",
     ),
     "--dsn-if-offered": Text(
         "",

@@ -16,7 +16,9 @@ from msmtp.mail.characters import CONTROLS, DOT_ATOM
 # A space or control character inside an address becomes an underscore, as in the C program.
 TO_UNDERSCORE = bytes.maketrans(CONTROLS, b"_" * len(CONTROLS))
 IN_LITERALS = DOT_ATOM + b":"
-LONGEST_LITERAL = 256
+DCONTENT = bytes(range(33, 91)) + bytes(range(94, 127))  # RFC 5321, 4.1.3
+# Permitted there, but in no command of ours: a simple reader would find the end of the path in it.
+LITERAL_TO_UNDERSCORE = bytes.maketrans(b'<>"', b"___")
 DOMAIN_TO_UNDERSCORE = bytes(byte if byte in DOT_ATOM + b"[]" else ord("_") for byte in range(256))
 LINE_ENDS = (b"\r", b"\n", b"")
 
@@ -90,12 +92,15 @@ class _AddressList:
         return at + 2
 
     def literal(self, at: int) -> int:
-        """Take an address literal whole: the colons of ``a@[IPv6:::1]`` are not a group's."""
-        end = self.text.find(b"]", at, at + LONGEST_LITERAL) if self.word.endswith(b"@") else -1
-        if end < 0 or self.text[at + 1 : end].translate(None, IN_LITERALS):
+        """Take an address literal whole: the colons of ``a@[IPv6:::1]`` are not a group's.
+
+        Nor are there other addresses in ``a@[x:b@c,d@e]``, which a server may have let pass as the one that it is.
+        """
+        end = _literal_end(self.text, at) if self.word.endswith(b"@") else -1
+        if end < 0:
             return self.ordinary(at)
-        self.word += self.text[at : end + 1]
-        return end + 1
+        self.word += self.text[at:end]
+        return end
 
     def open_angle(self, at: int) -> int:
         self.words.clear()
@@ -181,6 +186,24 @@ def _quoted_end(text: bytes, at: int) -> int:
     return -1
 
 
+def _literal_end(text: bytes, at: int) -> int:
+    """Index after the address literal that opens at ``at``; -1 if none does."""
+    end = at + 1
+    while end < len(text) and (text[end] in DCONTENT or text[end] in IN_LITERALS):
+        end += 1
+    content = text[at + 1 : end]
+    if text[end : end + 1] != b"]" or not (_is_general(content) or not content.translate(None, IN_LITERALS)):
+        return -1
+    return end + 1
+
+
+def _is_general(content: bytes) -> bool:
+    """Whether this is a General-address-literal (RFC 5321, 4.1.3): a tag, which is an Ldh-str, a colon and dcontent."""
+    tag, _, rest = content.partition(b":")
+    is_tag = tag.replace(b"-", b"").isalnum() and tag.strip(b"-") == tag and tag.upper() != b"IPV6"
+    return is_tag and bool(rest) and not rest.translate(None, DCONTENT)
+
+
 def _joined(words: list[bytes], glue: bytes) -> list[bytes]:
     """Join words that white space parts beside one of ``glue``, where it means nothing: ``joe @ host`` is one."""
     joined: list[bytearray] = []
@@ -193,16 +216,24 @@ def _joined(words: list[bytes], glue: bytes) -> list[bytes]:
 
 
 def _at_sign(word: bytes) -> int:
-    """Index of the ``@`` before the domain, the last that is neither quoted nor escaped; -1 if there is none."""
-    if QUOTE not in word and BACKSLASH not in word:
+    """Index of the ``@`` before the domain; -1 if there is none.
+
+    It is the last that is neither quoted nor escaped, nor in an address literal.
+    """
+    opening = word.rfind(b"@[") + 1 if word.endswith(b"]") else 0
+    if not opening and QUOTE not in word and BACKSLASH not in word:
         return word.rfind(b"@")
     found, at = -1, 0
     while at < len(word):
         byte = word[at]
-        if byte == QUOTE:
-            at = _quoted_end(word, at)
+        end = _quoted_end(word, at) if byte == QUOTE else -1
+        if end >= 0:
+            at = end
             continue
-        found = at if byte == AT_SIGN else found
+        if byte == AT_SIGN:
+            found = at
+            if at + 1 == opening and _literal_end(word, opening) == len(word):
+                break
         at += 2 if byte == BACKSLASH else 1
     return found
 
@@ -213,8 +244,8 @@ def _address(word: bytes) -> bytes:
     local, sign, domain = (word, b"", b"") if at < 0 else (word[:at], b"@", word[at + 1 :])
     if QUOTE in local or BACKSLASH in local:
         local = _minimal_quotes(local)
-    if not domain.startswith(b"[") or domain[1:-1].translate(None, IN_LITERALS) or not domain.endswith(b"]"):
-        domain = domain.translate(DOMAIN_TO_UNDERSCORE)
+    is_literal = domain.startswith(b"[") and _literal_end(domain, 0) == len(domain)
+    domain = domain.translate(LITERAL_TO_UNDERSCORE if is_literal else DOMAIN_TO_UNDERSCORE)
     return local.translate(TO_UNDERSCORE) + sign + domain
 
 
@@ -228,6 +259,6 @@ def _minimal_quotes(local: bytes) -> bytes:
         content += local[at : at + 1] if byte != QUOTE else b""
         at += 1
     plain = bytes(content).replace(b"\r", b"").replace(b"\n", b"").translate(TO_UNDERSCORE)
-    if plain and not plain.translate(None, DOT_ATOM):
+    if not plain.translate(None, DOT_ATOM) and all(plain.split(b".")):  # a Dot-string
         return plain
     return b'"' + plain.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'

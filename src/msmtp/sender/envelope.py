@@ -98,8 +98,12 @@ def spoken_of(text: str) -> tuple[bytes, tuple[Parameter, ...]]:
 
 
 def ends_path(text: bytes) -> bool:
-    """Whether this is all of an address in angle brackets: the last of them does not stand within quotes."""
-    quotes = text.replace(b"\\\\", b"").replace(b'\\"', b"").count(b'"')
+    """Whether this is all of an address in angle brackets: the last of them does not stand within quotes.
+
+    A quote in an address literal begins none.
+    """
+    local = text[: text.rfind(b"@[")] if text.endswith(b"]>") else text
+    quotes = local.replace(b"\\\\", b"").replace(b'\\"', b"").count(b'"')
     return text[:1] == b"<" and text[-1:] == b">" and len(text) > len("<>") and quotes % 2 == 0
 
 
@@ -108,6 +112,7 @@ def words_for(line: CommandLine, account: Account) -> dict[bytes, tuple[Paramete
     return {
         address: words
         for recipient, words in map(spoken_of, line.rcpts)
+        if words
         for address in expand([recipient], account.aliases)
     }
 

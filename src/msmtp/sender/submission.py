@@ -159,7 +159,7 @@ class Submission:
         line.mode = "sendmail"
         line.sender = os.fsdecode(transaction.mail.sender)
         line.literal_sender = True  # a client's address is no place for %H
-        line.recipients = [os.fsdecode(command.recipient) for command in transaction.recipients]
+        line.rcpts = [f"<{os.fsdecode(command.recipient)}>" for command in transaction.recipients]
         line.read_recipients = line.read_envelope_from = False
         line.settings["exit_codes"] = "sysexits"  # it is us who reads them
         try:
