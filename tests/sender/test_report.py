@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from types import SimpleNamespace
+
 import pytest
 from tests.support.scripted import Polite, ScriptedServer
 from tests.support.sending import account, msmtp
 
 from msmtp.failures import Failure
+from msmtp.sender.log import Log
 from msmtp.sender.report import LONGEST_LINE, LONGEST_REPLY_LINE, MOST_REPLY_LINES, Reporter, printable, unexpected
 
 
@@ -55,3 +59,16 @@ def test_a_fault_of_pythons_own_is_the_machines_and_not_the_mails():
     """Where memory ends, the interpreter forgets what went wrong: such a mail may go later."""
     fault = unexpected(SystemError("secret returned NULL without setting an exception"))
     assert (fault.code, fault.message) == (71, "system error: Python failed (at unknown place)")
+
+
+def test_a_line_of_the_log_that_was_not_written_whole_is_said(tmp_path, monkeypatch):
+    """As on a disk that has room for a part of it."""
+    said = []
+    log = Log(SimpleNamespace(logfile=f"{tmp_path}/log", logfile_time_format="none", syslog=""), said.append)
+    log.open()
+    really = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, octets: really(descriptor, octets[:-3]))
+    log.write("host=x exitcode=EX_OK", 0)
+    monkeypatch.undo()
+    os.close(log.descriptor)
+    assert said == [f"cannot log to {tmp_path}/log: cannot write: no space left", "log info was: host=x exitcode=EX_OK"]

@@ -5,13 +5,18 @@ from __future__ import annotations
 import hashlib
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from tests.support import certificates
 from tests.support.scripted import DROP, HANG, RESET, Polite, Say, ScriptedServer
 from tests.support.sending import MAIL, account, msmtp
 
+from msmtp.failures import MailDeferredFailure, MailRefusedFailure, NetworkFailure
 from msmtp.sender.envelope import spoken_of
+from msmtp.sender.transfer import Envelope, Transfer
+from msmtp.smtp.client import ClientConnection
+from msmtp.smtp.commands import Data, Ehlo, Mail, Rcpt
 
 FAST = ("PIPELINING", "8BITMIME", "SMTPUTF8", "SIZE 100000")
 TO = ("jane@example.net",)
@@ -495,6 +500,45 @@ def test_a_reply_in_the_middle_of_a_large_mail_is_what_is_told(tmp_path):
         run = msmtp(tmp_path, account(server.port), *TO, mail=MAIL + b"x" * 70_000_000)
     assert run.code == 65, run.err
     assert "server message: 552 5.3.4 that is enough" in run.err
+
+
+@pytest.mark.parametrize(
+    ("words", "told", "given"),
+    [
+        (b"552 5.3.4 too big\r\n", MailRefusedFailure, False),
+        (b"452 4.3.1 full\r\n", MailDeferredFailure, False),
+        (b"", NetworkFailure, True),
+        (b"250 2.0.0 taken\r\n", NetworkFailure, True),
+    ],
+    ids=["no", "later", "nothing", "yes"],
+)
+def test_whether_there_is_doubt_when_the_end_of_a_mail_meets_a_closed_connection(words, told, given):
+    """The dot may have arrived although the write failed; a server that says no has not taken the mail."""
+    connection = ClientConnection()
+    session = SimpleNamespace(connection=connection, stream=SimpleNamespace(deadline=lambda _seconds: None))
+
+    def heard(octets):
+        return next(connection.receive(octets))
+
+    def write(_octets):
+        raise NetworkFailure("broken pipe")
+
+    heard(b"220 hello\r\n")
+    for command, answer in (
+        (Ehlo(b"x"), b"250 x"),
+        (Mail(b"a@b"), b"250 ok"),
+        (Rcpt(b"c@d"), b"250 ok"),
+        (Data(), b"354 go"),
+    ):
+        connection.send(command)
+        heard(answer + b"\r\n")
+    session.next_event = lambda: heard(words) if words else write(b"")
+    session.write = write
+    letter = SimpleNamespace(content=lambda: [MAIL], stored=list)
+    transfer = Transfer(session, Envelope(b"a@b", (b"c@d",), len(MAIL)), letter, partial=False)
+    with pytest.raises(told):
+        transfer.body()
+    assert transfer.given == given
 
 
 def test_aliases_replace_local_recipients_in_envelope_and_log(tmp_path):
