@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import signal
+import time
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tests.support.daemon import Msmtpd
+from tests.support import abuse
+from tests.support.daemon import Msmtpd, pause, waits
 from tests.support.processes import wait_for
 
 from msmtp.daemon import keeper
 from msmtp.daemon.keeper import Keeper
 
 ROOT = pytest.mark.root
+AUTH = "--auth=user,echo secret"
 
 
 class Quiet:
@@ -83,10 +89,8 @@ def test_slots_of_a_supervisor_that_is_killed_while_its_generation_leaves_are_fr
         daemon.expected = (*daemon.expected, "refused connection")
 
 
-WITHOUT_SHARED_MEMORY = (
-    *("unshare", "--mount", "sh", "-c"),
-    'mount -t tmpfs -o size=4k,nr_inodes=3,mode=1777 none /dev/shm && : >/dev/shm/1 && : >/dev/shm/2 && exec "$@"',
-    "sh",
+WITHOUT_SHARED_MEMORY = abuse.in_mounts(
+    "mount -t tmpfs -o size=4k,nr_inodes=3,mode=1777 none /dev/shm", ": >/dev/shm/1", ": >/dev/shm/2"
 )
 
 
@@ -106,3 +110,148 @@ def test_fault_83_nothing_is_needed_of_a_folder_that_anybody_may_fill(tmp_path):
         with daemon.talk() as talk:
             talk.greet()
             talk.mail()
+
+
+# -- at the wrong time
+
+
+@contextlib.contextmanager
+def coming_up(daemon: Msmtpd) -> Iterator[int]:
+    """SIGHUP; the supervisor that is to come does nothing meanwhile."""
+    before = set(daemon.processes()["supervisor"])
+    os.kill(daemon.keeper, signal.SIGHUP)
+    (pid,) = wait_for(lambda: set(daemon.processes()["supervisor"]) - before)  # type: ignore[misc]  # what it is true of
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield pid
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_reload_that_is_asked_for_while_another_is_under_way_is_not_forgotten(tmp_path, refused):
+    options = tmp_path / "options"
+    tmp_path.chmod(0o755)
+    options.write_text("max-sessions 10\n")
+    with Msmtpd(f"--config={options}", expected=["was ended by signal 9"]) as daemon:
+        options.write_text("max-sessions 20\n")
+        with coming_up(daemon) as supervisor:
+            assert "in force" not in daemon.log()
+            options.write_text("max-sessions 30\n")
+            os.kill(daemon.keeper, signal.SIGHUP)
+            wait_for(lambda: waits(daemon.keeper))
+            if refused:
+                os.kill(supervisor, signal.SIGKILL)
+        wait_for(lambda: daemon.status()["slots"] == 30)
+        wait_for(lambda: len(daemon.processes()["supervisor"]) == 1)
+        assert daemon.log().count("in force") == 2 - refused
+
+
+class Changed(Msmtpd):
+    """With other values in its modules."""
+
+    change = ""
+
+    def prepare(self) -> None:
+        super().prepare()
+        before, door, behind = self.program.read_text().rpartition("from msmtp.daemon.main")
+        self.program.write_text(f"{before}{self.change}\n{door}{behind}")
+
+
+class Hasty(Changed):
+    """With little patience for what comes up."""
+
+    change = "from msmtp.daemon import keeper; keeper.READY_PATIENCE = 3.0"
+
+
+def test_a_generation_has_all_of_its_time_whenever_another_began():
+    with Hasty() as daemon:
+        begun = time.monotonic()
+        reload(daemon)
+        pause(begun + 2.8 - time.monotonic())
+        with coming_up(daemon):
+            pause(begun + 3.4 - time.monotonic())
+        wait_for(lambda: daemon.log().count("in force") == 2)
+
+
+@ROOT
+def test_a_generation_for_which_there_is_no_process_is_given_up(tmp_path):
+    options = tmp_path / "options"
+    tmp_path.chmod(0o755)
+    options.write_text("max-sessions 10\n")
+    expected = ["cannot make a process", "ended with status 71", "it is not ready in time"]
+    with Hasty(f"--config={options}", expected=expected) as daemon:
+        options.write_text("max-sessions 20\n")
+        failing = [f"{call}:error=EAGAIN" for call in ("clone", "clone3", "fork", "vfork")]
+        with abuse.injected(daemon.keeper, *failing, folder=tmp_path):
+            reload(daemon, "going on with the options as they were: it is not ready in time")
+        assert daemon.status()["slots"] == 10
+        with daemon.talk() as talk:
+            talk.greet()
+            talk.mail()
+        reload(daemon)
+        wait_for(lambda: daemon.status()["slots"] == 20)
+        wait_for(lambda: len(daemon.processes()["supervisor"]) == 1)
+
+
+# -- what the system does not give
+
+SHORT = (
+    *("socketpair:error=ENFILE:when=1", "socketpair:error=EMFILE:when=2", "socketpair:error=ENOMEM:when=1..5"),
+    *("pidfd_open:error=EMFILE:when=1", "pidfd_open:error=ENOMEM:when=1..3"),
+    *("sendmsg:error=ETOOMANYREFS:when=1", "sendmsg:error=ENOBUFS:when=2"),
+)
+
+
+@ROOT
+@pytest.mark.parametrize("call", SHORT)
+@pytest.mark.parametrize("victim", ["delivery", "supervisor"])
+def test_fault_46_47_a_child_for_which_something_is_short_is_started_again_later(tmp_path, victim, call):
+    expected = ["was ended by signal 9", "cannot make a process", "ended with status 71"]
+    with Msmtpd(AUTH, expected=expected) as daemon:
+        other = daemon.process_of("auth")
+        with abuse.injected(daemon.keeper, call, folder=tmp_path) as trace:
+            os.kill(daemon.process_of(victim), signal.SIGKILL)
+            wait_for(lambda: "INJECTED" in trace.read_text())
+            wait_for(lambda: daemon.processes().get(victim))
+        wait_for(lambda: {"delivery", "supervisor", "worker"} <= {*daemon.processes()})
+
+        def answer() -> str:
+            with daemon.talk() as talk:
+                talk.connection.settimeout(3)
+                with contextlib.suppress(OSError, AssertionError):
+                    talk.greet()
+                    return talk.say("AUTH PLAIN AHVzZXIAc2VjcmV0") and talk.mail(code=None)
+            return ""
+
+        wait_for(lambda: answer().startswith("250"), 8)
+        daemon.expected.append("refused connection")
+        assert daemon.process_of("auth") == other  # nobody had to be ended for a way to be made
+
+
+@ROOT
+@pytest.mark.parametrize("call", [*SHORT, "memfd_create:error=ENFILE:when=1"])
+def test_fault_83_a_reload_for_which_something_is_short_is_refused_or_comes_later(tmp_path, call):
+    with Msmtpd(AUTH, expected=["cannot make a process", "ended with status", "going on with"]) as daemon:
+        with abuse.injected(daemon.keeper, call, folder=tmp_path):
+            os.kill(daemon.keeper, signal.SIGHUP)
+            wait_for(lambda: re.search("in force|going on with", daemon.log()), 8)
+        reload(daemon)
+        wait_for(lambda: len(daemon.processes()["supervisor"]) == 1)
+
+
+def test_a_reload_that_is_refused_keeps_no_descriptor(tmp_path):
+    """The end of the test looks at how many there are."""
+    options = tmp_path / "options"
+    tmp_path.chmod(0o755)
+    options.write_text("")
+    with Msmtpd(AUTH, f"--config={options}", expected=["going on with"]) as daemon:
+        log = daemon.log_file.rename(daemon.folder / "moved")
+        daemon.log_file.mkdir()
+        for _ in range(3):
+            before = log.read_text().count("going on with")
+            os.kill(daemon.keeper, signal.SIGHUP)
+            wait_for(lambda: log.read_text().count("going on with") > before)  # noqa: B023 - called at once
+        daemon.log_file.rmdir()
+        log.rename(daemon.log_file)
+        assert "cannot" in daemon.log()

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 PAUSES = (0.05, 60.0)  # seconds, first and last, before a child that ended is started again
 DOUBLINGS = 16  # of the first pause; who fails for a day would else get beyond what a float can hold
 STEADY = 30.0  # seconds after which a child counts as running well
+JOIN_PAUSE = 0.5  # seconds before a way between two processes is tried again
 READY_PATIENCE = 20.0  # seconds a generation may take until it is ready
 STOP_PATIENCE = 80.0  # seconds that stopping may take; the unit's TimeoutStopSec is above it
 ALIVE = 15_000  # milliseconds without news of the supervisor after which the watchdog is no longer told
@@ -57,11 +58,18 @@ class Child:
 
     __slots__ = ("channel", "failures", "pid", "pidfd", "started", "which")
 
-    def __init__(self, which: str, pid: int, channel: Channel) -> None:
+    def __init__(self, which: str, pid: int, channel: int) -> None:
+        """``channel``: its descriptor.  Raises OSError if the system has none for it; it has ended then."""
         self.which = which
         self.pid = pid
-        self.pidfd = os.pidfd_open(pid)
-        self.channel = channel
+        try:
+            self.pidfd = os.pidfd_open(pid)
+        except OSError:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            raise
+        self.channel = Channel(channel)
+        self.channel.set_blocking(False)
         self.started = time.monotonic()
         self.failures = 0
 
@@ -138,6 +146,7 @@ class Keeper:
         self.leaving: list[Generation] = []
         self.coming: Generation | None = self.generation
         self.stopping = False
+        self.asked_again = False  # SIGHUP came while a generation came up
         self.exit_code = 0
 
     def remembered_throttle(self) -> throttle.Throttle:
@@ -163,7 +172,6 @@ class Keeper:
         gc.collect()
         gc.freeze()  # what all processes are made of is left alone when one of them looks for cycles, and stays shared
         self.start(self.generation)
-        self.loop.after(READY_PATIENCE, self.too_late)
         self.loop.after(self.manager.interval, self.watchdog)
         self.loop.run()
         return self.exit_code
@@ -173,32 +181,38 @@ class Keeper:
         self.page.set("generation", generation.number)
         for which in (*generation.brokers, "supervisor"):
             self.start_child(generation, which)
+        self.loop.after(READY_PATIENCE, lambda: self.too_late(generation))
 
     def start_child(self, generation: Generation, which: str, failures: int = 0) -> None:
-        """Start one process, and make the ways between it and the others."""
-        ours, theirs = pair()
+        """Start one process, and make the ways between it and the others; later, if the system cannot do it now."""
         try:
-            pid = os.fork()
+            child = self.fork(generation, which)
         except OSError as error:
-            os.close(ours)
-            os.close(theirs)
             events.note(self.journal, 0, f"cannot make a process: {error.strerror}")
             self.again_later(generation, which, failures + 1, EX_OSERR)
             return
-        if not pid:
-            self.become(generation, which, theirs, ours)
-        os.close(theirs)
-        channel = Channel(ours)
-        channel.set_blocking(False)
-        child = Child(which, pid, channel)
         child.failures = failures
         generation.children[which] = child
         self.loop.watch(child.pidfd, lambda _events: self.on_end(generation, child))
-        self.loop.watch(ours, lambda _events: self.on_child(generation, child))
+        self.loop.watch(child.channel.fileno(), lambda _events: self.on_child(generation, child))
         for other in generation.brokers if which == "supervisor" else [which]:
             self.connect(generation, other)
         if which in {"names", "delivery"}:
             self.connect_names(generation)
+
+    def fork(self, generation: Generation, which: str) -> Child:
+        """Make a process.  Raises OSError; there is none then."""
+        ours, theirs = pair()
+        try:
+            pid = os.fork()
+            if not pid:
+                self.become(generation, which, theirs, ours)
+            return Child(which, pid, ours)
+        except OSError:
+            os.close(ours)
+            raise
+        finally:
+            os.close(theirs)
 
     def become(self, generation: Generation, which: str, theirs: int, ours: int) -> NoReturn:
         """Be one of the others, in the child."""
@@ -225,15 +239,20 @@ class Keeper:
 
     def join(self, one: Child, request: Request, values: tuple[bytes, ...], other: Child, its_request: Request) -> None:
         """Give each of two processes an end of a channel, by these requests."""
-        ends = pair()
+        if one.channel.fileno() < 0 or other.channel.fileno() < 0:
+            return  # one of them has ended; who is started in its place gets a way of its own
         try:
-            other.channel.send(its_request, descriptors=(ends[0],))
-            one.channel.send(request, *values, descriptors=(ends[1],))
-        except (ChannelFailure, OSError):
-            pass  # one of them has ended, or hangs; it is started again
-        finally:
-            for end in ends:
-                os.close(end)
+            ends = pair()
+            try:
+                other.channel.send(its_request, descriptors=(ends[0],))
+                one.channel.send(request, *values, descriptors=(ends[1],))
+            finally:
+                for end in ends:
+                    os.close(end)
+        except ChannelFailure:
+            return  # one of them has ended, and that will be told
+        except OSError:  # one of them hangs, or the system has not enough of something
+            self.loop.after(JOIN_PAUSE, lambda: self.join(one, request, values, other, its_request))
 
     def connect_names(self, generation: Generation) -> None:
         """Make a way for names to be told to delivery, if both are there."""
@@ -276,6 +295,8 @@ class Keeper:
             events.reloaded(self.journal)
         self.page.set("slots", generation.slots.number)
         self.manager.ready(f"{len(generation.listeners)} listeners, {generation.slots.number} slots")
+        if self.asked_again:
+            self.reload()
 
     def let_go(self, old: Generation) -> None:
         """Have a generation end with its last session."""
@@ -309,7 +330,7 @@ class Keeper:
         if self.stopping or generation.leaving:
             self.on_expected_end(generation, child)
         elif generation is self.coming and not (generation.is_apart(child.which) and status == 0):
-            self.on_failed_start(generation, child, status)
+            self.on_failed_start(generation, f"{child.which} {events.ending(status)}", status)
         else:
             self.on_unexpected_end(generation, child, status)
 
@@ -345,31 +366,40 @@ class Keeper:
             self.page.lane(generation.number).begin(child.which)
         if child.which == "supervisor":
             self.end_brokers(generation)
-        if not generation.children and generation in self.leaving:
-            self.leaving.remove(generation)
-            if generation.verifiers >= 0:
-                os.close(generation.verifiers)
+        self.forget_if_empty(generation)
         if self.stopping:
             self.end_if_done()
 
-    def on_failed_start(self, generation: Generation, child: Child, status: int) -> None:
+    def forget_if_empty(self, generation: Generation) -> None:
+        """Hold nothing of a generation that has left."""
+        if generation in self.leaving and not generation.children:
+            self.leaving.remove(generation)
+            close_verifiers(generation.verifiers)
+
+    def on_failed_start(self, generation: Generation, reason: str, status: int) -> None:
         """A generation that does not come up is given up; the old one, if there is one, serves on."""
         self.coming = None
         generation.leaving = True
         for other in generation.children.values():
             signal.pidfd_send_signal(other.pidfd, signal.SIGKILL)
-        reason = f"{child.which} {events.ending(status)}"
         if generation is not self.generation:
             self.leaving.append(generation)
+            self.forget_if_empty(generation)
             close_those_left(generation.listeners, self.generation.listeners)
-            events.reload_refused(self.journal, reason)
-            self.manager.ready()
+            self.refuse(reason)
             return
         self.exit_code = status if status > 0 else SystemFailure.exit_code
         if status <= 0:
             complain(f"cannot start: {reason}")
         self.stopping = True
         self.end_if_done()
+
+    def refuse(self, reason: str) -> None:
+        """Say that a reload comes to nothing; one that was asked for meanwhile may."""
+        events.reload_refused(self.journal, reason)
+        self.manager.ready()
+        if self.asked_again:
+            self.reload()
 
     def on_unexpected_end(self, generation: Generation, child: Child, status: int) -> None:
         """Start it again, the sooner the longer it has run."""
@@ -389,12 +419,15 @@ class Keeper:
         if not (self.stopping or generation.leaving or which in generation.children):
             self.start_child(generation, which, failures)
 
-    def too_late(self) -> None:
-        """A generation that is not ready by now hangs."""
-        if self.coming is not None and not self.stopping:
-            for child in self.coming.children.values():
-                if child.which == "supervisor":
-                    signal.pidfd_send_signal(child.pidfd, signal.SIGKILL)
+    def too_late(self, generation: Generation) -> None:
+        """A generation that is not ready by now hangs, or the system has no process for it."""
+        if generation is not self.coming or self.stopping:
+            return
+        supervisor = generation.children.get("supervisor")
+        if supervisor is None:
+            self.on_failed_start(generation, "it is not ready in time", 0)
+        else:
+            signal.pidfd_send_signal(supervisor.pidfd, signal.SIGKILL)
 
     def watchdog(self) -> None:
         """Tell the service manager that all is well, if it is; have the log looked after."""
@@ -408,11 +441,14 @@ class Keeper:
 
     def reload(self) -> None:
         """Read the settings again; if they are good, start a generation that has them."""
-        if self.stopping or self.coming is not None:
+        if self.stopping:
+            return
+        self.asked_again = self.coming is not None
+        if self.asked_again:  # what it was made of may not be what the file says by now
             return
         self.manager.reloading()
         events.reloading(self.journal)
-        listeners = self.generation.listeners
+        listeners, verifiers = self.generation.listeners, -1
         try:
             settings = self.reread()
             users = privileges.users(settings)
@@ -420,16 +456,15 @@ class Keeper:
             listeners = self.relisten(settings, listeners)
             verifiers = self.fetch_verifiers(settings)
             self.journal.reopen(settings, users.numbers())
-        except Failure as failure:
+        except (Failure, OSError) as failure:  # OSError: of what no one below expects to be short
             close_those_left(listeners, self.generation.listeners)
-            events.reload_refused(self.journal, failure.message)
-            self.manager.ready()
+            close_verifiers(verifiers)
+            self.refuse(failure.message if isinstance(failure, Failure) else os.strerror(failure.errno or 0))
             return
         slots = Slots(settings.max_sessions, self.generation.slots.descriptor)
         self.numbers += 1
         self.coming = Generation(self.numbers, settings, users, verifiers, listeners, slots, policy)
         self.start(self.coming)
-        self.loop.after(READY_PATIENCE, self.too_late)
 
     def fetch_verifiers(self, settings: Settings) -> int:
         """Fetch the passwords again, nobody being there to be asked; -1 if there are none.  Raises Failure."""
@@ -483,6 +518,12 @@ def policy_for(settings: Settings) -> Policy | None:
     from msmtp.daemon import guard
 
     return guard.load(settings)
+
+
+def close_verifiers(descriptor: int) -> None:
+    """Close what the users' passwords are compared with, if there are any."""
+    if descriptor >= 0:
+        os.close(descriptor)
 
 
 def close_those_left(left: Sequence[Listener], kept: Sequence[Listener]) -> None:
