@@ -648,6 +648,21 @@ def test_what_is_said_of_each_mail_becomes_msmtps_options():
     )
 
 
+ODD = [b'"john doe"', b'"a,b"@x', b'"foo."@x', b"a@[y:b@x,c@x]"]
+
+
+def test_msmtp_is_given_no_recipient_to_read_that_it_may_read_otherwise():
+    assert dsn_words((), [(address, []) for address in (b"root", *ODD, b"a@x")]) == (
+        [b"root", b"a@x"],
+        [b"--rcpt=<" + address + b">" for address in ODD],
+    )
+    same = [(address, [b"NOTIFY=DELAY"]) for address in (*ODD, b"a@x")]
+    assert dsn_words((), same) == (
+        [b"a@x"],
+        [b"-N", b"delay", *(b"--rcpt=<" + address + b">" for address in ODD), b"--dsn-if-offered"],
+    )
+
+
 def test_a_result_fits_a_reply():
     outcome = Outcome(1, b"", 0.1, timed_out=False)
     code, text = verdict(outcome, last_line(b"x" * 5000), 300)

@@ -46,6 +46,7 @@ from msmtp.daemon.loop import Loop
 from msmtp.exits import BY_CODE
 from msmtp.failures import ChannelFailure, ConfigFailure
 from msmtp.mail import fields
+from msmtp.mail.addresses import PLAIN
 from msmtp.mail.received import Hop, protocol, received
 from msmtp.smtp import grammar, xtext
 from msmtp.smtp.server_replies import REPLIES
@@ -703,7 +704,9 @@ def dsn_words(
 ) -> tuple[list[bytes], list[bytes]]:
     """Recipients that need no more than their name, and msmtp's options for all that MAIL and RCPT said.
 
-    RFC 3461, 5.2.2: a server that does not know DSN is told nothing of it (--dsn-if-offered).
+    An argument is read as an address field is, where a name in quotes alone is nobody.  So a recipient that is more
+    than atoms and dots around an @ is an option, too: those are taken as they are.  RFC 3461, 5.2.2: a server that does
+    not know DSN is told nothing of it (--dsn-if-offered).
     """
     value_of = environment.value_of
     options: list[bytes] = []
@@ -713,16 +716,19 @@ def dsn_words(
         options += [b"-V", xtext.decode(envid)]
     if body := value_of(b"BODY", parameters):
         options += [b"-B", body]
-    said = [[word for word in (_dsn(b"NOTIFY", own), _dsn(b"ORCPT", own)) if word] for _, own in recipients]
-    plain = [recipient for recipient, _ in recipients]
+    said = [[word for word in (_dsn(b"NOTIFY", about), _dsn(b"ORCPT", about)) if word] for _, about in recipients]
     conditions = said[0][0].partition(b"=")[2].lower() if said and said[0] else b""
     if conditions and all(words == said[0] for words in said) and len(said[0]) == 1 and said[0][0][:7] == b"NOTIFY=":
         options += [b"-N", conditions]
-    elif any(said):
-        plain = [recipient for (recipient, _), words in zip(recipients, said, strict=True) if not words]
-        for (recipient, _), words in zip(recipients, said, strict=True):
-            if words:
-                options.append(b"--rcpt=" + b" ".join([b"<" + recipient + b">", *words]))
+        own: list[list[bytes]] = [[] for _ in said]
+    else:
+        own = said
+    plain = []
+    for (recipient, _), words in zip(recipients, own, strict=True):
+        if words or recipient.translate(None, PLAIN):
+            options.append(b"--rcpt=" + b" ".join([b"<" + recipient + b">", *words]))
+        else:
+            plain.append(recipient)
     if any(said) or amount or envid:
         options.append(b"--dsn-if-offered")
     if any(parameter.upper() == b"SMTPUTF8" for parameter in parameters):
