@@ -668,6 +668,9 @@ def test_a_result_fits_a_reply():
     code, text = verdict(outcome, last_line(b"x" * 5000), 300)
     assert code == 554
     assert len(text) <= delivery.TEXT_LIMIT
+    for number, ours in ((1, 451), (127, 451), (78, 554), (75, 451)):  # 1: Python has not found what to run
+        assert verdict(Outcome(number, b"", 0.1, timed_out=False), "", 300, ours=True)[0] == ours
+        assert verdict(Outcome(number, b"", 0.1, timed_out=False), "", 300)[0] == (451 if number == 75 else 554)
     assert last_line(b"\n \n") == ""
     assert last_line("grüße\n".encode()) == "grüße"
 

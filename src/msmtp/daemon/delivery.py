@@ -619,7 +619,7 @@ class DeliveryBroker:
         """The command is over: tell the worker, and the log."""
         self._page.set("running", len(self._runner))
         line = own_words(outcome.output) if self._ours and outcome.code > 0 else last_line(outcome.output)
-        code, text = verdict(outcome, line, self._settings.command_timeout)
+        code, text = verdict(outcome, line, self._settings.command_timeout, ours=self._ours)
         if code == 250:  # noqa: PLR2004 - the reply's code
             size = len(mail.head) + mail.length
             number, count = session.number, len(mail.recipients)
@@ -744,11 +744,12 @@ def _dsn(keyword: bytes, parameters: Sequence[bytes]) -> bytes:
 # -- what became of it
 
 
-def verdict(outcome: Outcome, line: str, time_limit: int) -> tuple[int, str]:
+def verdict(outcome: Outcome, line: str, time_limit: int, *, ours: bool = False) -> tuple[int, str]:
     """The reply for a command that ended so: code, and text with an enhanced code.
 
     Reference manual, chapter 11: sysexits(3) that may pass are 451, all others 554.  Ended by a signal or by the time
-    limit says nothing about the mail: 451.
+    limit says nothing about the mail: 451; nor does a code that msmtp has not, if ``ours`` is the command: Python had
+    no modules to run it, say, since they are being upgraded.
     """
     if outcome.timed_out:
         return 451, f"4.3.0 The delivery command took longer than {time_limit} seconds and was ended; try again later"
@@ -758,7 +759,8 @@ def verdict(outcome: Outcome, line: str, time_limit: int) -> tuple[int, str]:
         return 250, "2.0.0 Ok, mail was piped"
     row = BY_CODE.get(outcome.code)
     said = line or f"The delivery command reported error {outcome.code}{f' ({row.meaning})' if row else ''}"
-    return (451, f"4.3.0 {said}") if row and row.temporary else (554, f"5.3.0 {said}")
+    temporary = row.temporary if row else ours
+    return (451, f"4.3.0 {said}") if temporary else (554, f"5.3.0 {said}")
 
 
 def _not_started(error: OSError) -> tuple[int, str]:
