@@ -6,6 +6,8 @@ import contextlib
 import os
 import re
 import signal
+import socket
+import stat
 import time
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -192,6 +194,26 @@ def test_a_generation_for_which_there_is_no_process_is_given_up(tmp_path):
         reload(daemon)
         wait_for(lambda: daemon.status()["slots"] == 20)
         wait_for(lambda: len(daemon.processes()["supervisor"]) == 1)
+
+
+@ROOT
+def test_a_unix_socket_has_the_permissions_of_the_last_reload(tmp_path):
+    options = tmp_path / "options"
+    tmp_path.chmod(0o755)
+    path = tmp_path / "smtp"
+    options.write_text(f"socket {path},mode=666\n")
+    with Msmtpd(f"--config={options}") as daemon:
+        for mode, uid in ((0o666, 0), (0o600, 65534), (0o660, 0)):
+            if mode != 0o666:
+                options.write_text(f"socket {path},mode={mode:o},user={uid}\n")
+                reload(daemon)
+            about = path.lstat()
+            assert (stat.S_IMODE(about.st_mode), about.st_uid) == (mode, uid)
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(str(path))
+                assert client.recv(100)[:3] == b"220"
+        wait_for(lambda: len(daemon.processes()["supervisor"]) == 1)
+    assert [*tmp_path.iterdir()] == [options]
 
 
 # -- what the system does not give

@@ -175,6 +175,37 @@ def test_a_unix_socket_has_owner_group_and_permissions_as_asked(tmp_path):
     assert not path.exists()
 
 
+def test_a_reload_that_asks_for_other_permissions_has_them_once_it_is_in_force(tmp_path):
+    path = tmp_path / "smtp"
+    with listening(unix(path, 0o666)) as before:
+        assert own(unix(path, 0o666), before) == before
+        (refused,) = own(unix(path, 0o600), before)
+        first = path.lstat()
+        assert stat.S_IMODE(first.st_mode) == 0o666
+        refused.close()
+        assert (list(tmp_path.iterdir()), path.lstat().st_ino) == ([path], first.st_ino)
+        (listener,) = own(unix(path, 0o600), before)
+        listener.take_name()
+        assert list(tmp_path.iterdir()) == [path]
+        assert stat.S_IMODE(path.lstat().st_mode) == 0o600
+        before[0].close()
+        connects(path)
+        with socket.socket(fileno=os.dup(listener.fd)) as ours:
+            ours.accept()[0].close()
+        assert own(unix(path, 0o600), [listener]) == [listener]
+        listener.close()
+        assert not path.exists()
+
+
+def test_a_reload_has_a_socket_again_whose_name_was_removed(tmp_path):
+    path = tmp_path / "smtp"
+    with listening(unix(path)) as before:
+        path.unlink()
+        with listening(unix(path), before) as after:
+            assert after != before
+            connects(path)
+
+
 @pytest.mark.parametrize(("mask", "mode"), [(0o077, 0o700), (0o022, 0o755)])
 def test_without_a_mode_the_umask_decides(tmp_path, mask, mode):
     before = os.umask(mask)

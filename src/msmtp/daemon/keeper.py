@@ -290,6 +290,7 @@ class Keeper:
             events.ready(self.journal)
         else:
             old, self.generation = self.generation, generation
+            self.give_names(generation.listeners)
             close_those_left(old.listeners, generation.listeners)
             self.let_go(old)
             events.reloaded(self.journal)
@@ -297,6 +298,14 @@ class Keeper:
         self.manager.ready(f"{len(generation.listeners)} listeners, {generation.slots.number} slots")
         if self.asked_again:
             self.reload()
+
+    def give_names(self, listeners: Sequence[Listener]) -> None:
+        """Have new unix sockets take the names of those that had other permissions."""
+        for listener in listeners:
+            try:
+                listener.take_name()
+            except OSError as error:
+                events.note(self.journal, 0, f"cannot listen on {listener.name}: {error.strerror}")
 
     def let_go(self, old: Generation) -> None:
         """Have a generation end with its last session."""

@@ -3,7 +3,8 @@
 A unix socket has a name in the file system that somebody may hold already.  One that answers is another daemon's and
 stays; one that nobody listens at was left behind, and is replaced; anything else is not ours to remove.  The folder is
 locked meanwhile, so that of two daemons that start at once the second sees the first.  Nobody connects before owner and
-permissions are as asked: it is bound with none, and listens last.
+permissions are as asked: it is bound with none, and listens last.  If a reload asks for others, there is a new socket,
+which takes the name when the reload is in force: until then who connects gets what they would have got before.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ TLS_NAMES = ("smtps", "submissions")
 
 KINDS = {_socket.AF_INET: "inet", _socket.AF_INET6: "inet6", _socket.AF_UNIX: "unix"}
 
+_BESIDE = "~"  # behind the name of a socket that is to take another's name
 _LOWEST_FREE_PORT = 1024
 _PATH_LIMIT = 107  # octets, unix(7)
 _LOCK_SECONDS, _LOCK_PAUSE = 2.0, 0.02
@@ -48,10 +50,11 @@ class Listener:
     """``fd``; ``name`` for people; ``kind``: inet, inet6 or unix; ``tls_first``: TLS comes from the first octet on.
 
     ``asked``: the name as the settings have it (port 0 gets another).  ``place``: device and number of the file of a
-    unix socket that is ours to remove.
+    unix socket that is ours to remove.  ``wanted``: that socket as the settings have it; ``beside``: the name that
+    it has until :meth:`take_name`.
     """
 
-    __slots__ = ("asked", "fd", "kind", "name", "place", "tls_first")
+    __slots__ = ("asked", "beside", "fd", "kind", "name", "place", "tls_first", "wanted")
 
     def __init__(
         self, fd: int, name: str, kind: str, *, tls_first: bool = False, place: tuple[int, int] | None = None
@@ -61,13 +64,27 @@ class Listener:
         self.kind = kind
         self.tls_first = tls_first
         self.place = place
+        self.wanted: UnixSocket | None = None
+        self.beside = ""
+
+    def has_name(self) -> bool:
+        """Whether it is what clients find by a name in the file system."""
+        try:
+            return bool(self.place) and _place(os.lstat(self.beside or self.name)) == self.place
+        except OSError:
+            return False
+
+    def take_name(self) -> None:
+        """Have the name that was asked for, if that was another's until now.  Raises OSError."""
+        if self.beside:
+            os.rename(self.beside, self.name)
+            self.beside = ""
 
     def close(self) -> None:
         """Listen no more; a unix socket's name goes, unless another has taken it meanwhile."""
-        if self.place:
+        if self.has_name():
             try:
-                if _place(os.lstat(self.name)) == self.place:
-                    os.unlink(self.name)
+                os.unlink(self.beside or self.name)
             except OSError:
                 pass
         if self.fd >= 0:
@@ -82,16 +99,22 @@ class Listener:
 
 
 def own(settings: Settings, held: Sequence[Listener] = (), users: Collection[int] = ()) -> list[Listener]:
-    """Open what the settings name, and take over those of ``held`` that they name too; the rest of these stays open.
+    """Open what the settings name, and take over those of ``held`` that are so; the rest of these stays open.
 
     ``users``: numbers of those that the daemon becomes, who may own a unix socket's folder.  Raises ListenerFailure
     for what cannot be had, ConfigFailure for what makes no sense; nothing new is open then.
     """
-    there = {(listener.asked, listener.tls_first): listener for listener in held}
+    unix = {each.path: each for each in settings.sockets}
+    named = {each.asked for each in held if each.has_name()}
+    there = {
+        (each.asked, each.tls_first): each
+        for each in held
+        if not each.place or (each.asked in named and each.wanted == unix.get(each.asked))
+    }
     made: list[Listener] = []
     listeners = []
     try:
-        for name, tls_first, open_it, arguments in _wanted(settings, trusted_users(users)):
+        for name, tls_first, open_it, arguments in _wanted(settings, trusted_users(users), named):
             listener = there.get((name, tls_first))
             if listener is None:
                 listener = there[name, tls_first] = open_it(*arguments)
@@ -107,7 +130,7 @@ def own(settings: Settings, held: Sequence[Listener] = (), users: Collection[int
 
 
 def _wanted(
-    settings: Settings, users: Collection[int]
+    settings: Settings, users: Collection[int], named: Collection[str]
 ) -> Iterator[tuple[str, bool, Callable[..., Listener], tuple[object, ...]]]:
     """Name as asked for, whether TLS comes first, and what opens it from what."""
     for ports, tls_first in ((settings.ports, False), (settings.smtps_ports, True)):
@@ -115,7 +138,7 @@ def _wanted(
             for port in ports:
                 yield at_port(interface, port), tls_first, at_internet_address, (interface, port, tls_first)
     for unix in settings.sockets:
-        yield unix.path, False, at_path, (unix, users)
+        yield unix.path, False, at_path, (unix, users, unix.path in named)
 
 
 def at_port(address: str, port: int) -> str:
@@ -175,9 +198,9 @@ def _what_to_do(error: OSError, interface: str, port: int) -> str:
     return ""
 
 
-def at_path(wanted: UnixSocket, users: Collection[int]) -> Listener:
-    """Listen at a name in the file system."""
-    path = wanted.path
+def at_path(wanted: UnixSocket, users: Collection[int], beside: bool = False) -> Listener:
+    """Listen at a name in the file system, or ``beside`` it until :meth:`Listener.take_name`."""
+    path = wanted.path + _BESIDE if beside else wanted.path
     if len(os.fsencode(path)) > _PATH_LIMIT:
         raise ConfigFailure(f"cannot listen on {path}: a unix socket's name has {_PATH_LIMIT} octets at most")
     owner, group = _number_of("user", wanted.user), _number_of("group", wanted.group)
@@ -200,7 +223,9 @@ def at_path(wanted: UnixSocket, users: Collection[int]) -> Listener:
         raise ListenerFailure(f"cannot listen on {path}: {error.strerror}") from None
     finally:
         os.close(folder)
-    return Listener(made.detach(), path, "unix", place=place)
+    listener = Listener(made.detach(), wanted.path, "unix", place=place)
+    listener.wanted, listener.beside = wanted, path if beside else ""
+    return listener
 
 
 def _lock(folder: int) -> None:
