@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -196,6 +197,25 @@ def test_a_relay_is_served_on_though_there_was_no_descriptor_for_what_it_brought
     assert said_and_heard(channel, 3) == 3
     channel.close()
     assert "could not be taken" in service.log()
+    assert service.stop() == 0
+
+
+@pytest.mark.root
+def test_who_comes_while_there_is_no_descriptor_waits_and_costs_nothing(service):
+    service.start("true")
+    settings = Settings()
+    settings.deliver_by = str(service.path)
+    first = relay.connect(settings)
+    assert said_and_heard(first, 1) == 1
+    with abuse.limited(service.process.pid, resource.RLIMIT_NOFILE, abuse.next_descriptor(service.process.pid)):
+        second = relay.connect(settings)
+        wait_for(lambda: "cannot accept" in service.log())
+        before = abuse.processor_time(service.process.pid)
+        time.sleep(1)
+        assert abuse.processor_time(service.process.pid) - before < 0.2
+    assert said_and_heard(second, 2) == 2
+    for channel in (first, second):
+        channel.close()
     assert service.stop() == 0
 
 

@@ -86,6 +86,12 @@ def in_mounts(*commands: str) -> Sequence[str]:
     return ("unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh")
 
 
+def processor_time(pid: int) -> float:
+    """Seconds of the processors that a process has taken."""
+    words = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def memory(pid: int) -> int:
     """Octets of memory that are a process's own."""
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():

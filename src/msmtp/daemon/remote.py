@@ -9,7 +9,6 @@ import _socket
 import pwd
 import signal
 import struct
-from errno import EAGAIN
 
 from msmtp import sandbox
 from msmtp.config.daemon_settings import reread
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
 
 _UCRED = struct.Struct("=iII")
 _ACCEPTED_AT_ONCE = 8
+_PAUSE = 0.1  # seconds without accepting after the system refused a descriptor or memory
 _LOOK_AGAIN = 1.0  # seconds between two looks for sessions that have become idle, while stopping
 _UNIT = "it is for a unit with a socket: ListenSequentialPacket=, Accept=no"
 
@@ -95,7 +95,7 @@ class Delivery:
         """Serve until told to stop."""
         self.loop.on_signals({signal.SIGTERM: self.stop, signal.SIGINT: self.stop, signal.SIGHUP: self.reload})
         self.listener.setblocking(False)
-        self.loop.watch(self.listener.fileno(), self.accept)
+        self.listen()
         self.manager.ready()
         events.ready(self.journal)
         self.sign_of_life()
@@ -122,14 +122,22 @@ class Delivery:
         self.journal.mend()
         self.loop.after(self.manager.interval, self.sign_of_life)
 
+    def listen(self) -> None:
+        """Be told of those that connect, unless it is over."""
+        if not self.stopping:
+            self.loop.watch(self.listener.fileno(), self.accept)
+
     def accept(self, _events: int) -> None:
         """Take whoever may come."""
         for _ in range(_ACCEPTED_AT_ONCE):
             try:
                 descriptor, _ = self.listener._accept()  # type: ignore[attr-defined]  # noqa: SLF001 - accept()'s own
-            except OSError as error:
-                if error.errno != EAGAIN:
-                    events.note(self.journal, 0, f"cannot accept: {error.strerror}")
+            except BlockingIOError:
+                return
+            except OSError as error:  # no descriptor, no memory; who connects waits, and would have the loop turn on
+                events.note(self.journal, 0, f"cannot accept: {error.strerror}")
+                self.loop.forget(self.listener.fileno())
+                self.loop.after(_PAUSE, self.listen)
                 return
             uid = user_of(descriptor)
             if uid in self.trusted:
