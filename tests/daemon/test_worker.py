@@ -798,3 +798,64 @@ def test_who_has_said_all_beforehand_may_shut_its_side_down():
         assert ends.hear().startswith("250")
         assert ends.hear().startswith("235")
         assert ends.hear().startswith("221")
+
+
+# What a supervisor does.
+
+
+def test_the_end_of_what_the_supervisor_says_is_a_word_to_end():
+    with greeted() as ends:
+        ends.supervisor.channel.end()
+        assert ends.hear() == "421 4.3.2 Service shutting down"
+        assert ends.hear() == "(end)"
+    assert ends.supervisor.ended == ("shutting down", 0, 0)
+
+
+@pytest.mark.parametrize("tells", ["end", "close"])
+def test_it_is_heard_once_the_mail_that_is_under_way_has_its_answer(tells):
+    with at_data() as ends:
+        ends.say("half")
+        time.sleep(0.1)
+        if tells == "end":
+            ends.supervisor.channel.end()
+        else:  # the supervisor is gone
+            ends.supervisor.channel._socket.shutdown(socket.SHUT_RDWR)
+        before = time.process_time()
+        time.sleep(0.5)
+        assert time.process_time() - before < 0.3  # it waits, and does not turn round and round
+        assert ends.ask("and half\r\n.") == PIPED
+        assert ends.hear() == "421 4.3.2 Service shutting down"
+    assert ends.delivery.mails == [b"half\nand half\n"]
+
+
+def test_a_tls_process_that_comes_too_late_ends_the_session(monkeypatch):
+    """Whether the connection was handed over is not known, and the answer to one question must not be that to another."""
+    monkeypatch.setattr(worker, "_SWAPPING", 0.2)
+
+    def late(copy):
+        time.sleep(0.6)
+        os.close(copy)
+        return os.pipe()
+
+    with greeted(flags=rows.WITH_TLS, swap=late) as ends:
+        ends.ask("EHLO c")
+        assert ends.ask("STARTTLS") == "421 4.3.0 Local error, closing the connection"
+        assert ends.hear() == "(end)"
+
+
+@pytest.mark.parametrize("chunks", [1, 2])
+def test_chunks_of_a_mail_that_is_refused_are_waited_for_as_others_are(chunks):
+    """After another mail in the session, too, whose time is long over."""
+    refused = {"script": {"BODY": unable(b"not permitted")}}
+    with greeted(settings(idle_timeout=2), delivery=refused) as ends:
+        assert ends.code(*ENVELOPE) == 250
+        for number in range(chunks):
+            time.sleep(1.5)
+            if number:
+                ends.say("RSET")
+                ends.hear()
+                assert ends.code(*ENVELOPE[1:]) == 250
+            ends.say(b"BDAT 6 LAST\r\nab")
+            time.sleep(0.7)
+            assert ends.ask(b"c\r\nd") == "550 5.7.1 Not permitted by policy"
+    assert ends.supervisor.ended == ("closed by the client", 0, 0)

@@ -50,10 +50,12 @@ class Work:
 class Bed:
     """Workers that are programs which wait for the end of their input; ``nursery``: its end of the way to them."""
 
-    def __init__(self) -> None:
+    def __init__(self, ahead: int = 2) -> None:
         self.journal, self.page, self.loop, self.changes = Journal(), Page(), Loop(), 0
+        settings = Settings()
+        settings.workers_ahead = ahead
         self.workers = Workers(
-            Settings(),
+            settings,
             self.loop,
             slots=4,
             page=self.page,
@@ -145,6 +147,130 @@ def test_one_that_says_what_it_must_not_is_killed():
         bed.loop.turn(1)
         assert (work.heard_of, work.is_over) == ([], True)
         assert bed.journal.said[0].startswith("session 7: worker killed: ")
+
+
+def test_one_that_says_what_it_must_not_and_is_gone_is_not_killed():
+    """The nursery has waited for it, and the kernel knows it no more."""
+    work = Work()
+    with Bed() as bed:
+        program, far = bed.employed(work)
+        far.send(requests.READY)
+        program.kill()
+        program.wait(5)
+        bed.loop.turn(1)
+        assert work.is_over
+        bed.workers.look_after()
+
+
+def test_one_that_may_not_be_killed_is_told_to_end(monkeypatch):
+    """With --inetd, and as root without CAP_KILL."""
+
+    def refused(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    with Bed() as bed:
+        _, far = bed.employed(Work())
+        with monkeypatch.context() as patched:
+            patched.setattr(workers.signal, "pidfd_send_signal", refused)
+            bed.workers.kill(next(iter(bed.workers._at_work.values())), "its time is over")
+            bed.workers.grow()
+            for _ in range(10):
+                bed.workers.look_after()  # nor may the nursery
+        with pytest.raises(ChannelGone):
+            far.receive(())
+
+
+def test_those_at_work_are_told_to_end_by_their_channel_and_may_still_say_something():
+    work = Work()
+    with Bed() as bed:
+        (_, far), (gone, _) = bed.employed(work), bed.employed(Work())
+        gone.kill()
+        gone.wait(5)
+        bed.workers.terminate()
+        with pytest.raises(ChannelGone):
+            far.receive(())
+        far.send(requests.ENDED, b"shutting down", 1, 0)
+        bed.loop.turn(1)
+        assert work.heard_of == ["ENDED"]
+
+
+def test_where_none_is_wanted_ahead_one_is_asked_for_when_a_client_is_there():
+    with Bed(ahead=0) as bed:
+        bed.workers.grow()
+        with pytest.raises(BlockingIOError):
+            heard(bed)
+        assert not bed.workers.await_one()
+        assert heard(bed) == 1
+        assert not bed.workers.await_one()  # it is still to come
+        with pytest.raises(BlockingIOError):
+            heard(bed)
+        bed.born()
+        bed.nursery.send(requests.BARREN, errno.EAGAIN)  # the one that was asked for
+        assert bed.workers.await_one()
+
+
+def heard(bed: Bed) -> int:
+    """How many the nursery was asked for."""
+    bed.nursery.set_blocking(False)
+    try:
+        return bed.nursery.receive((requests.GROW,)).number("count")
+    finally:
+        bed.nursery.set_blocking(True)
+
+
+def test_a_nursery_hangs_that_brought_none_at_several_looks_however_long_that_took(monkeypatch):
+    ended: list[int] = []
+    monkeypatch.setattr(workers, "_kill", ended.append)
+    with Bed() as bed:
+        for _ in range(10):
+            bed.workers.look_after()
+        assert not ended  # it was asked for none
+        bed.workers.grow()
+        for _ in range(workers.BIRTHS_MISSED):
+            bed.workers.look_after()
+        assert not ended
+        program = subprocess.Popen(["cat"], stdin=subprocess.PIPE)
+        ours, theirs = pair()
+        pidfd = os.pidfd_open(program.pid)
+        bed.nursery.send(requests.BORN, program.pid, descriptors=(pidfd, ours))
+        os.close(pidfd)
+        os.close(ours)
+        bed.programs.append(program)
+        bed.far.append(Channel(theirs))
+        bed.loop.turn(1)
+        for _ in range(workers.BIRTHS_MISSED):
+            bed.workers.look_after()
+        assert not ended  # one came, and one is still to come
+        bed.workers.look_after()
+        assert ended == [bed.workers._nursery.pidfd]
+
+
+@pytest.mark.parametrize("what", ["pair", "fork", "pidfd_open"])
+def test_a_nursery_that_cannot_be_forked_is_tried_again_after_a_pause(what, monkeypatch):
+    def none(*_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with Bed() as bed:
+        bed.workers._forget_nursery()
+        before = len(os.listdir("/proc/self/fd"))
+        with monkeypatch.context() as patched:
+            patched.setattr(workers if what == "pair" else workers.os, what, none)
+            bed.workers.grow()
+        assert bed.journal.said == ["cannot make a process: Too many open files; next attempt in 1 s"]
+        assert not bed.workers.are_to_be_expected()
+        assert len(os.listdir("/proc/self/fd")) == before
+        with pytest.raises(ChildProcessError):
+            os.waitpid(-1, os.WNOHANG)
+
+
+def test_what_a_nursery_says_that_cannot_be_ends_nothing():
+    with Bed() as bed:
+        bed.nursery.send(requests.DIED, 1 << 63, (1 << 64) - 1)
+        bed.nursery.send(requests.DIED, 1, 0x137F)  # stopped, which is no end
+        bed.nursery.send(requests.BARREN, (1 << 64) - 1)
+        bed.loop.turn(1)
+        assert len(bed.journal.said) == 3
+        assert bed.page["worker_deaths"] == 2
 
 
 def test_how_one_at_work_died_is_said_with_its_session_whichever_is_heard_of_first():

@@ -373,7 +373,8 @@ class Msmtpd:
 
         def quiet() -> dict[str, int] | None:
             told = self.status()
-            busy = told["active"] or told["running"] or not told["waiting_workers"]
+            ahead = "--workers-ahead=0" not in self.options
+            busy = told["active"] or told["running"] or (ahead and not told["waiting_workers"])
             brokers = [pid for which in ("auth", "delivery", "tls", "names") for pid in self.processes().get(which, ())]
             busy = busy or not all(map(waits, brokers))  # one that is still loading has not opened all it will have
             before = self.processes()

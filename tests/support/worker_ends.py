@@ -173,9 +173,11 @@ class Supervisor(threading.Thread):
                     self.channel.send(rows.NOT_SWAPPED)
                 else:
                     descriptors = self.swap()
-                    self.channel.send(rows.SWAPPED, descriptors=descriptors)
-                    for descriptor in descriptors:
-                        os.close(descriptor)
+                    try:
+                        self.channel.send(rows.SWAPPED, descriptors=descriptors)
+                    finally:
+                        for descriptor in descriptors:
+                            os.close(descriptor)
         except (ChannelFailure, OSError):
             pass
         finally:

@@ -100,6 +100,13 @@ class Channel:
         """Hang up."""
         self._socket.close()
 
+    def end(self) -> None:
+        """Say that nothing more comes; the other end may still say something."""
+        try:
+            self._socket.shutdown(_socket.SHUT_WR)
+        except OSError:  # nobody is there, or it is closed
+            return
+
     def detach(self) -> int:
         """Give the descriptor away, to be passed on."""
         return self._socket.detach()

@@ -38,7 +38,7 @@ from msmtp.daemon.journal import open_journal
 from msmtp.daemon.listeners import Listener
 from msmtp.daemon.loop import Loop
 from msmtp.daemon.requests import SCRIPTED
-from msmtp.daemon.sessions import Sessions
+from msmtp.daemon.sessions import AFTER_ALL, Sessions
 from msmtp.daemon.slots import Slots, take_by_lock
 from msmtp.daemon.status import Page
 from msmtp.daemon.workers import Workers
@@ -128,6 +128,8 @@ class OneWorker(Workers):
                 descriptors.keep_only({theirs, *journal.descriptors(), *kept})
                 titles.set_title("worker")
                 privileges.drop(users.worker)
+                signal.signal(signal.SIGALRM, signal.SIG_DFL)  # by which the kernel ends it; its parent may not
+                signal.alarm(settings.session_timeout + settings.command_timeout + AFTER_ALL)
                 worker.run(theirs, settings, prepared, settings.sandbox)
             finally:
                 os._exit(70)  # noqa: SLF001 - public, whatever its name says

@@ -26,7 +26,7 @@ from msmtp.daemon.brokers import Brokers
 from msmtp.daemon.channel import Channel, ChannelShort
 from msmtp.daemon.loop import Loop
 from msmtp.daemon.requests import BROKER, DRAIN, HUNG, READY
-from msmtp.daemon.sessions import TO_ANSWER, Sessions, listening
+from msmtp.daemon.sessions import PAUSE, TO_ANSWER, Sessions, listening
 from msmtp.daemon.workers import Workers
 from msmtp.failures import ChannelFailure
 
@@ -100,10 +100,9 @@ class Supervisor:
         self.prepare()
         self.loop.watch(self.keeper.fileno(), self.on_keeper)
         self.loop.on_signals({signal.SIGTERM: self.stop, signal.SIGINT: self.stop, signal.SIGHUP: lambda: None})
-        if self.status:
-            self.loop.watch(self.status.fileno(), self.on_status)
+        self.watch_status()
         self.loop.after(LOOK_INTERVAL, self.look_after)
-        self.workers.start()
+        self.workers.grow()
         self.loop.run()
         self.workers.end_nursery()
 
@@ -206,12 +205,21 @@ class Supervisor:
 
     # Status.
 
+    def watch_status(self) -> None:
+        """Be told of those that ask, unless it is over."""
+        if self.status and not self.draining:
+            self.loop.watch(self.status.fileno(), self.on_status)
+
     def on_status(self, _events: int) -> None:
         """Tell whoever connects how things are, without waiting; what they say is not read."""
+        assert self.status  # it is what is watched
         try:
-            assert self.status  # it is what is watched
             descriptor, _ = self.status._accept()  # type: ignore[attr-defined]  # noqa: SLF001 - accept()'s own
-        except OSError:
+        except BlockingIOError:
+            return
+        except OSError:  # no descriptor, no memory; who asks waits, and would have the loop turn without end
+            self.loop.forget(self.status.fileno())
+            self.loop.after(PAUSE, self.watch_status)
             return
         connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, descriptor)
         try:

@@ -1,4 +1,4 @@
-"""Wire: a worker's connection, with a deadline for everything; and the note that SIGTERM leaves.
+"""Wire: a worker's connection, with a deadline for everything; and the note that SIGTERM leaves, or who would send it.
 
 Nothing here blocks: a call that cannot be carried out at once waits in poll(2), for the connection, for the note, and
 for the deadline, whichever comes first.  Deadlines are times of CLOCK_MONOTONIC.
@@ -42,16 +42,18 @@ class Terminated(Exception):  # noqa: N818 - the same
 class Termination:
     """The note that SIGTERM leaves: ``asked``, and a descriptor that becomes readable.
 
-    Made before the sandbox is entered, which has no pipes.
+    Made before the sandbox is entered, which has no pipes.  ``control``: a channel whose end says the same (of
+    who may send no signal, and of who has ended), -1 for none.
     """
 
-    __slots__ = ("_asked", "reads", "writes")
+    __slots__ = ("_asked", "control", "reads", "writes")
 
     def __init__(self) -> None:
         self.reads, self.writes = os.pipe()
         for end in (self.reads, self.writes):
             os.set_blocking(end, False)
         self._asked = False
+        self.control = -1
 
     def install(self) -> None:
         """Be told of SIGTERM; what a terminal sends to all processes alike is left to the supervisor."""
@@ -80,6 +82,11 @@ class Termination:
         except BlockingIOError:
             return
 
+    def end(self) -> None:
+        """Note that the end of ``control`` has come."""
+        self._asked = True
+        self.control = -1
+
     def await_first(self, descriptor: int) -> None:
         """Wait for something to read there, however long.  Raises Terminated."""
         looking = select.poll()
@@ -103,6 +110,8 @@ class Wire:
         self._poll = select.poll()
         self._poll.register(descriptor, select.POLLIN)
         self._poll.register(termination.reads, select.POLLIN)
+        if termination.control >= 0:
+            self._poll.register(termination.control, select.POLLRDHUP)
         self.received = 0
 
     def fileno(self) -> int:
@@ -149,16 +158,17 @@ class Wire:
         while True:
             if interruptible and self._termination.asked:
                 raise Terminated
-            ready = self._poll.poll(milliseconds(until))
+            ready = [descriptor for descriptor, _ in self._poll.poll(milliseconds(until))]
             if not ready:
                 if monotonic() >= until:
                     raise Late
                 continue
-            if any(descriptor == self._termination.reads for descriptor, _ in ready):
+            if self._termination.reads in ready:
                 self._termination.take()
-            if any(descriptor != self._termination.reads for descriptor, _ in ready) and not (
-                interruptible and self._termination.asked
-            ):
+            if self._termination.control in ready:
+                self._poll.unregister(self._termination.control)
+                self._termination.end()
+            if self._socket.fileno() in ready and not (interruptible and self._termination.asked):
                 return
 
     def send(self, data: bytes, until: float) -> None:

@@ -220,6 +220,7 @@ class Session:
         self._control = control
         self._report = Report(control)
         self._termination = termination
+        termination.control = control.fileno()
         self._wire = Wire(connection, termination)
         self._flags = message.number("flags")
         self._patience = Patience(settings, stressed=bool(self._flags & STRESSED))
@@ -564,7 +565,8 @@ class Session:
         refusal = self._delivery().begin(envelope, transaction.recipients, size)
         if not refusal:
             self._mailing = transaction
-            self._content_since, self._content_start = monotonic(), self._wire.received
+        # Refused or not: chunks are read to the end of the mail, and that it is refused is said then.
+        self._content_since, self._content_start = monotonic(), self._wire.received
         return refusal
 
     def _on_content(self, event: DataReceived) -> None:
@@ -627,14 +629,15 @@ class Session:
         """Have the connection handed to a TLS process; whether that was done.
 
         The process is there before the client reads the 220, and reads nothing before the client, having read it,
-        begins the handshake.
+        begins the handshake.  Without an answer nobody knows whether it was done, and the session ends: the answer
+        might come yet, and be taken for that to another question.
         """
         try:
             self._control.send(SWAP)
             await_message(self._control, monotonic() + _SWAPPING)
             message = self._control.receive((SWAPPED, NOT_SWAPPED))
         except (ChannelFailure, Late):
-            return False
+            raise Over("no TLS process", "" if self._flags & TLS_FIRST else "fault") from None
         if message.name == NOT_SWAPPED.name:
             return False
         self._plain, channel = message.descriptors

@@ -7,6 +7,9 @@ it has ended is told by its pidfd, how by the nursery, who is its parent.  What 
     pidfd ready      the worker has ended: its work is over
     worker's channel NOTE, SWAP, ENDED, once it has work; junk: it is killed
 
+That it is to end, a worker is told by the end of what comes over its channel, for which this process need not be one
+that may send it signals: with --inetd it has become what runs commands, and the kernel keeps its signals from all else.
+
 What the system refuses, or what ends before it had work, is tried again after a pause that doubles while it lasts.
 """
 
@@ -15,6 +18,7 @@ from __future__ import annotations
 import errno
 import select
 import signal
+from contextlib import suppress
 from time import monotonic
 
 from msmtp import sandbox
@@ -52,8 +56,9 @@ if TYPE_CHECKING:
 
 PAUSES = (1.0, 60.0)  # seconds, first and last, between attempts to fork after one failed
 BIRTH = 0.05  # seconds for which all else waits for a worker, if none is left and a client is there
-BIRTH_PATIENCE = 5.0  # seconds after which a nursery that brings none hangs
+BIRTHS_MISSED = 2  # looks in a row at a nursery that brings none, after which it hangs
 REAP_AFTER = 0.02  # seconds in which the nursery waits for workers that have ended
+_ERRNOS = 0xFFF  # bits of them
 LAST_WORDS = 32  # messages that may lie in a channel whose other end is closed
 
 
@@ -81,17 +86,24 @@ class Worker:
         except (ChannelFailure, BlockingIOError):
             return
 
+    def kill(self) -> bool:
+        """End it; whether that is possible."""
+        return _kill(self.pidfd)
+
 
 class Nursery:
-    """The way to the nursery.  ``asked``: workers that it was asked for and has not brought, ``since`` when."""
+    """The way to the nursery.
 
-    __slots__ = ("asked", "channel", "pidfd", "since")
+    ``asked``: workers that it was asked for and has not brought; ``missed``: looks at it since it was, or brought one.
+    """
+
+    __slots__ = ("asked", "channel", "missed", "pidfd")
 
     def __init__(self, pidfd: int, channel: Channel) -> None:
         self.pidfd = pidfd
         self.channel = channel
         self.asked = 0
-        self.since = 0.0
+        self.missed = 0
 
     def ask(self, number: int) -> None:
         """Have it fork, and wait for those that ended; it is told of by its pidfd if it does not listen."""
@@ -99,6 +111,10 @@ class Nursery:
             self.channel.send(GROW, number)
         except (ChannelFailure, BlockingIOError):
             return
+
+    def kill(self) -> None:
+        """End it."""
+        _kill(self.pidfd)
 
 
 class Workers:
@@ -145,9 +161,13 @@ class Workers:
         if self._settings.sandbox != sandbox.OFF:
             self._roles = nursery.Roles(self._settings, descriptors)
 
-    def start(self) -> None:
-        """Fork the process that forks the workers."""
-        ours, theirs = pair()
+    def _start(self) -> None:
+        """Fork the process that forks the workers, or try again later."""
+        try:
+            ours, theirs = pair()
+        except OSError as error:
+            self._fail(os.strerror(error.errno or 0))
+            return
         try:
             pid = os.fork()
         except OSError as error:
@@ -162,12 +182,20 @@ class Workers:
             finally:
                 os._exit(70)  # noqa: SLF001 - public, whatever its name says
         os.close(theirs)
+        try:
+            pidfd = os.pidfd_open(pid)
+        except OSError as error:
+            os.close(ours)  # by which it ends, if it may not be killed
+            with suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            self._fail(os.strerror(error.errno or 0))
+            return
         channel = Channel(ours)
         channel.set_blocking(False)
-        self._nursery = Nursery(os.pidfd_open(pid), channel)
-        self._loop.watch(self._nursery.pidfd, self._on_nursery_end)
+        self._nursery = Nursery(pidfd, channel)
+        self._loop.watch(pidfd, self._on_nursery_end)
         self._loop.watch(ours, self._on_nursery)
-        self.grow()
 
     def dismiss(self) -> None:
         """Have those that wait end, and no more come; those at work go on."""
@@ -178,7 +206,7 @@ class Workers:
     def terminate(self) -> None:
         """Have those at work say 421, unless a mail is under way."""
         for child in self._at_work.values():
-            signal.pidfd_send_signal(child.pidfd, signal.SIGTERM)
+            child.channel.end()
 
     def none_left(self) -> bool:
         """Whether the last one has ended, at work or not."""
@@ -187,7 +215,8 @@ class Workers:
     def end_nursery(self) -> None:
         """Have it end, and wait for that; it has nothing to do any more."""
         if self._nursery:
-            signal.pidfd_send_signal(self._nursery.pidfd, signal.SIGKILL)
+            self._nursery.channel.end()  # it ends by that, if it may not be killed
+            self._nursery.kill()
             os.waitid(os.P_PIDFD, self._nursery.pidfd, os.WEXITED)
             self._forget_nursery()
 
@@ -210,7 +239,8 @@ class Workers:
     def kill(self, child: Worker, reason: str) -> None:
         """End one that does what it must not, or nothing."""
         events.note(self._journal, child.session, f"worker killed: {reason}")
-        signal.pidfd_send_signal(child.pidfd, signal.SIGKILL)
+        if not child.kill():
+            child.channel.end()
 
     def hear_of_ends(self) -> bool:
         """Take note of those at work that have ended, before their turn comes; whether there were any."""
@@ -224,18 +254,19 @@ class Workers:
 
     # Enough of them.
 
-    def grow(self) -> None:
-        """Have as many wait as was asked for, and as there are slots for."""
+    def grow(self, least: int = 0) -> None:
+        """Have as many wait as was asked for, at least so many, and as there are slots for."""
         if self._dismissed or self._pause_timer:
             return
         if self._nursery is None:
-            self.start()
+            self._start()
+        if self._nursery is None:
             return
-        wanted = min(self._settings.workers_ahead, self._slots - len(self._at_work))
+        wanted = min(max(self._settings.workers_ahead, least), self._slots - len(self._at_work))
         missing = wanted - len(self.waiting) - self._nursery.asked
         if missing > 0:
             if not self._nursery.asked:
-                self._nursery.since = monotonic()
+                self._nursery.missed = 0
             self._nursery.asked += missing
             self._nursery.ask(missing)
 
@@ -248,8 +279,8 @@ class Workers:
         return self.are_to_be_expected() and len(self.waiting) < min(self._settings.workers_ahead, self._slots)
 
     def await_one(self) -> bool:
-        """Wait a moment for one; whether one waits now."""
-        self.grow()
+        """Wait a moment for one, though none be wanted ahead; whether one waits now."""
+        self.grow(1)
         until = monotonic() + BIRTH
         while not self.waiting and self._nursery and self.are_to_be_expected():
             try:
@@ -260,9 +291,12 @@ class Workers:
         return bool(self.waiting)
 
     def look_after(self) -> None:
-        """End a nursery that hangs."""
-        if self._nursery and self._nursery.asked and monotonic() - self._nursery.since > BIRTH_PATIENCE:
-            signal.pidfd_send_signal(self._nursery.pidfd, signal.SIGKILL)
+        """End a nursery that hangs.  Looks are counted, and not seconds: this process may have stood still as well."""
+        nursery = self._nursery
+        if nursery and nursery.asked:
+            nursery.missed += 1
+            if nursery.missed > BIRTHS_MISSED:
+                nursery.kill()
 
     def _fail(self, reason: str) -> None:
         """Fork no more for a while, and say why."""
@@ -302,13 +336,13 @@ class Workers:
                 return
             if message.name == BORN.name:
                 self._nursery.asked = max(0, self._nursery.asked - 1)
-                self._nursery.since = monotonic()
+                self._nursery.missed = 0
                 self.welcome(message.number("pid"), *message.descriptors)
             elif message.name == DIED.name:
                 self._on_death(message.number("pid"), message.number("status"))
             else:
                 self._nursery.asked = 0
-                self._fail(os.strerror(message.number("errno")))
+                self._fail(os.strerror(message.number("errno") & _ERRNOS))
 
     def welcome(self, pid: int, pidfd: int, descriptor: int) -> None:
         """Have a new one wait: its process, what tells of its end, the way to it."""
@@ -330,7 +364,11 @@ class Workers:
         known = {child.pid: child.session for child in (*self._at_work.values(), *self.waiting)}
         unexplained = self._unexplained.pop(pid, None)
         session = known.get(pid, unexplained)
-        self.tell_of_death(session or 0, os.waitstatus_to_exitcode(status))
+        try:
+            how = os.waitstatus_to_exitcode(status)
+        except (ValueError, OverflowError):  # the nursery is not what it seems
+            how = -signal.SIGKILL
+        self.tell_of_death(session or 0, how)
         if session == 0:
             self._fail("a worker ended before its work")
 
@@ -442,3 +480,12 @@ class Workers:
     def _hang_up(self, child: Worker) -> None:
         self._loop.forget(child.channel.fileno())
         child.channel.close()
+
+
+def _kill(pidfd: int) -> bool:
+    """End a process; False if it has ended (ESRCH), or this one may not (EPERM: --inetd, or there is no CAP_KILL)."""
+    try:
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    except OSError:
+        return False
+    return True
