@@ -77,17 +77,42 @@ def test_they_are_up_when_each_has_answered_and_that_is_told_once():
         auth.close()
 
 
-def test_one_that_does_not_answer_is_not_well_and_after_a_time_the_keeper_is_told(monkeypatch):
+def test_one_that_does_not_answer_is_not_well_and_after_some_questions_the_keeper_is_told():
     with Bed() as bed:
         bed.give("delivery")
         assert bed.brokers.are_well()
         for _ in range(2):
             bed.brokers.look_after()
         assert not bed.brokers.are_well()
+        for _ in range(brokers.HUNG_AFTER - 3):
+            bed.brokers.look_after()
         assert not bed.hung
-        monkeypatch.setattr(brokers, "HUNG_AFTER", 0.0)
+        for times in (1, 2):
+            for _ in range(brokers.HUNG_AFTER + times - 1):  # after it was told, the count begins anew
+                bed.brokers.look_after()
+            assert bed.hung == ["delivery"] * times
+            assert not bed.brokers.are_well()
+
+
+def test_one_that_answered_whatever_it_was_asked_does_not_hang_however_long_ago_that_was(monkeypatch):
+    """All of the daemon may have stood still together."""
+    later = 0.0
+    clock = brokers.monotonic
+    monkeypatch.setattr(brokers, "monotonic", lambda: clock() + later)
+    with Bed() as bed:
+        far = bed.give("delivery")
+        for _ in range(3 * brokers.HUNG_AFTER):
+            bed.answer(far)
+            later += 1_000
+            bed.brokers.look_after()
+            assert bed.brokers.are_well()
+            assert not bed.hung
+        for _ in range(brokers.HUNG_AFTER - 1):  # and a late answer is one
+            bed.brokers.look_after()
+        for _ in range(brokers.HUNG_AFTER):
+            bed.answer(far)
         bed.brokers.look_after()
-        assert bed.hung == ["delivery"]
+        assert not bed.hung
 
 
 def test_delivery_as_a_service_of_its_own_is_watched_by_who_started_it():
@@ -99,13 +124,23 @@ def test_delivery_as_a_service_of_its_own_is_watched_by_who_started_it():
         assert bed.brokers.are_well()
 
 
-def test_a_way_that_was_lost_is_asked_for_again(monkeypatch):
+def test_a_way_that_was_lost_is_asked_for_again_after_some_looks_however_long_ago_that_was(monkeypatch):
+    clock = brokers.monotonic
     with Bed() as bed:
-        bed.brokers.look_after()
-        assert not bed.hung
-        monkeypatch.setattr(brokers, "LOST_AFTER", 0.0)
-        bed.brokers.look_after()
-        assert bed.hung == ["delivery"]
+        monkeypatch.setattr(brokers, "monotonic", lambda: clock() + 1_000)
+        for _ in range(2):
+            for _ in range(brokers.LOST_AFTER - 1):
+                bed.brokers.look_after()
+            assert not bed.hung
+            far = bed.give("delivery")
+            bed.brokers.look_after()
+            far.close()
+            bed.loop.turn(1)
+        for times in (1, 2):
+            for _ in range(brokers.LOST_AFTER):
+                assert len(bed.hung) == times - 1
+                bed.brokers.look_after()
+            assert bed.hung == ["delivery"] * times
 
 
 def test_nothing_is_said_to_one_that_is_not_there_or_hangs_and_nobody_waits_for_it():

@@ -4,7 +4,9 @@ The keeper starts them, and sends the way to each that it has started; a new way
 
     broker's channel PONG; end: it is gone, until there is a new way
 
-Nothing here waits for a broker: one that hangs costs its sessions, and the keeper is told, who ends it.
+Nothing here waits for a broker: one that hangs costs its sessions, and the keeper is told, who ends it.  That it hangs
+is known by questions that it was asked, one at each look, and has not answered; not by a clock: all of the daemon may
+have stood still together (a container paused, Ctrl-Z), and a broker that is asked nothing owes no answer.
 """
 
 from __future__ import annotations
@@ -24,22 +26,22 @@ if TYPE_CHECKING:
     from msmtp.daemon.loop import Loop
     from msmtp.daemon.requests import Request
 
-HUNG_AFTER = 30.0  # seconds without an answer
-LOST_AFTER = 12.0  # seconds without a way to a broker that may have been lost; one that died is soon there again
+HUNG_AFTER = 6  # questions in a row without an answer
+LOST_AFTER = 3  # looks in a row without a way to a broker, which may have been lost; one that died is soon there again
 _LATE = 2  # questions that may be open while all is well
 
 
 class Broker:
-    """The way to a broker.  ``asked`` and ``answered``: numbers of the last PING and PONG."""
+    """The way to a broker.  ``asked``, ``answered``: numbers of the last PING and PONG; ``owed``: PINGs since that."""
 
-    __slots__ = ("answered", "asked", "channel", "last", "which")
+    __slots__ = ("answered", "asked", "channel", "owed", "which")
 
     def __init__(self, which: str, channel: Channel) -> None:
         self.which = which
         self.channel = channel
         self.asked = 0
         self.answered = 0
-        self.last = monotonic()
+        self.owed = 0
 
 
 class Brokers:
@@ -60,6 +62,7 @@ class Brokers:
         # Delivery as a service of its own is watched by who started it.
         self._wanted = [which for which in roles.wanted(settings) if which != "delivery" or not settings.deliver_by]
         self._lost = monotonic()
+        self._missed = 0
         self.complete = False
 
     def __contains__(self, which: str) -> bool:
@@ -113,19 +116,21 @@ class Brokers:
     def look_after(self) -> None:
         """Ask every broker whether it is alive; tell of those that are not, and of those that nobody hears of."""
         for broker in list(self._ways.values()):
-            if monotonic() - broker.last > HUNG_AFTER:
-                broker.last = monotonic()
+            if broker.owed >= HUNG_AFTER:
+                broker.owed = 0
                 self._hung(broker.which)
             else:
                 self._ask(broker)
-        if not self.complete and self.lost_for() >= LOST_AFTER:  # it may live, and only the way to it be lost
-            self._lost = monotonic()
+        self._missed = 0 if self.complete else self._missed + 1
+        if self._missed >= LOST_AFTER:  # it may live, and only the way to it be lost
+            self._missed = 0
             for which in self._needed:
                 if which not in self._ways:
                     self._hung(which)
 
     def _ask(self, broker: Broker) -> None:
         broker.asked += 1
+        broker.owed += 1
         self.say(broker.which, PING, broker.asked)
 
     def _hear(self, broker: Broker) -> None:
@@ -140,7 +145,7 @@ class Brokers:
             return
         is_first = not broker.answered
         broker.answered = message.number("count")
-        broker.last = monotonic()
+        broker.owed = 0
         if is_first:
             self._changed()
 
