@@ -55,6 +55,7 @@ if TYPE_CHECKING:
 
 ACCEPTS_A_TURN = 16
 PAUSE = 0.1  # seconds without accepting after the system refused a descriptor or memory
+MOST = 1 << 32  # mails and mistakes of a session; what a worker says that was taken over may be anything
 AFTER_ALL = 30  # seconds that a session may last beyond the longest that it and its last mail may take
 
 # Nothing of the supervisor's own memory depends on a client beyond these.
@@ -96,7 +97,7 @@ class Session:
             self._sessions.swap(self)
         else:
             self.reason = message.octets("reason")
-            self.mails, self.errors = message.number("mails"), message.number("errors")
+            self.mails, self.errors = (min(MOST, message.number(name)) for name in ("mails", "errors"))
 
     def over(self) -> None:
         """Its worker has ended."""
@@ -369,24 +370,32 @@ class Sessions:
 
     def swap(self, session: Session) -> None:
         """Have its connection go over to TLS: the terminator gets it, the worker a stream of plain text for it."""
-        connection, session.connection = session.connection, None
-        worker = session.worker
+        worker, connection = session.worker, session.connection
         assert worker  # it is who asks
-        if connection is None or "tls" not in self._brokers:
-            worker.tell(NOT_SWAPPED)
-            return
-        plain, plain_worker = (end.detach() for end in _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_STREAM))
-        control, control_worker = pair()
         try:
-            along = (connection.fileno(), plain, control)
-            if self._brokers.say("tls", TLS_SESSION, session.number, along=along):
+            done = connection is not None and self._go_over(session, worker, connection)
+        except OSError as error:  # a shortage; there may be none when it is asked again
+            events.note(self._journal, session.number, f"cannot go over to TLS: {error.strerror}")
+            done = False
+        if not done:
+            worker.tell(NOT_SWAPPED)
+
+    def _go_over(self, session: Session, worker: Worker, connection: _socket.socket) -> bool:
+        """Do so; False if there is no terminator.  Raises OSError."""
+        ends = [end.detach() for end in _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_STREAM)]
+        try:
+            ends += pair()
+            plain, plain_worker, control, control_worker = ends
+            done = self._brokers.say("tls", TLS_SESSION, session.number, along=(connection.fileno(), plain, control))
+            if done:
                 worker.tell(SWAPPED, along=(plain_worker, control_worker))
-            else:
-                worker.tell(NOT_SWAPPED)
         finally:
-            connection.close()
-            for descriptor in (plain, plain_worker, control, control_worker):
+            for descriptor in ends:
                 os.close(descriptor)
+        if done:
+            session.connection = None
+            connection.close()
+        return done
 
     def end(self, session: Session) -> None:
         """Give its slot back, account for it."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 LANES = 16  # generations that may be there at a time; more reloads in a row share lanes, and may miscount
 _OCTETS = 8
+_MOST = (1 << 8 * _OCTETS) - 1
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 
 COUNTERS = (
@@ -110,8 +111,8 @@ class Page:
         return self._words[self.number * len(COUNTERS) + _PLACES[name]]
 
     def set(self, name: str, value: int) -> None:
-        """Set a counter."""
-        self._words[self.number * len(COUNTERS) + _PLACES[name]] = value
+        """Set a counter; at the most that it can tell, it stands still."""
+        self._words[self.number * len(COUNTERS) + _PLACES[name]] = min(value, _MOST)
 
     def add(self, name: str, number: int = 1) -> None:
         """Count up, or down."""
