@@ -184,18 +184,26 @@ def test_fault_70_zombies_are_waited_for_whosever_children_they_were():
         daemon.settled()
 
 
+# What does something by default, or is acted upon, and must change nothing there.
+SHRUGGED_OFF = {
+    "keeper": (signal.SIGCHLD, signal.SIGCHLD),
+    "supervisor": (signal.SIGHUP, signal.SIGCHLD),
+    "delivery": (signal.SIGHUP, signal.SIGINT, signal.SIGCHLD),
+    "nursery": (signal.SIGHUP, signal.SIGINT, signal.SIGTERM),
+}
+
+
 def test_fault_71_storms_of_signals_change_nothing():
     with Msmtpd(expected=KILLED) as daemon:
-        names = ("keeper", "supervisor", "delivery", "nursery")
-        pids = [pid for name in names for pid in daemon.processes().get(name, [])]
+        pids = {pid: SHRUGGED_OFF[name] for name in SHRUGGED_OFF for pid in daemon.processes().get(name, [])}
         ended = time.monotonic() + 3
         sent = 0
         with daemon.talk() as client:
             client.greet()
             while time.monotonic() < ended:
-                for pid in pids:
-                    for _ in range(20):
-                        os.kill(pid, signal.SIGCHLD)
+                for pid, numbers in pids.items():
+                    for number in numbers * 10:
+                        os.kill(pid, number)
                         sent += 1
                 with daemon.talk() as other:
                     other.greet()
@@ -203,7 +211,7 @@ def test_fault_71_storms_of_signals_change_nothing():
                 client.mail()
         assert sent > 1_000
         daemon.settled()
-        assert [pid for name in names for pid in daemon.processes().get(name, [])] == pids
+        assert [pid for name in SHRUGGED_OFF for pid in daemon.processes().get(name, [])] == list(pids)
 
 
 def test_fault_71_84_a_storm_of_reloads_refuses_nobody_and_loses_nothing():

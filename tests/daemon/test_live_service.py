@@ -385,3 +385,16 @@ def test_a_template_with_shell_syntax():
         with daemon.smtp() as client:
             client.sendmail("a@b.example", ["c@d.example", '"$(touch x);"@d.example'], MAIL)
         assert daemon.mails(1)[0].recipients == ["c@d.example", '"$(touch x);"@d.example']
+
+
+def test_where_no_process_waits_for_clients_each_has_one_made():
+    with Msmtpd("--workers-ahead=0") as daemon:
+        for _ in range(2):
+            clients = [daemon.talk() for _ in range(3)]
+            for client in clients:
+                client.greet()
+            for client in clients:
+                client.mail()
+                client.connection.close()
+            daemon.settled()
+        daemon.mails(6)
