@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from tests.support import abuse
-from tests.support.daemon import Msmtpd, pause, waits
+from tests.support.daemon import Msmtpd, children, pause, waits
 from tests.support.processes import wait_for
 
 from msmtp.daemon import keeper
@@ -277,3 +277,64 @@ def test_a_reload_that_is_refused_keeps_no_descriptor(tmp_path):
         daemon.log_file.rmdir()
         log.rename(daemon.log_file)
         assert "cannot" in daemon.log()
+
+
+# -- at the end
+
+
+class Slow(Changed):
+    """Whose new processes take a while to come to themselves."""
+
+    change = """
+import time
+from msmtp.daemon import keeper, nursery, worker
+
+become, be_worker = keeper.Keeper.become, nursery.Nursery._be_worker
+
+def slow_become(self, generation, which, *ends):
+    time.sleep(0.6 if which == "supervisor" and generation.number > 1 else 0)
+    become(self, generation, which, *ends)
+
+def slow_be_worker(self, *ends):
+    time.sleep(0.6)
+    be_worker(self, *ends)
+
+keeper.Keeper.become, nursery.Nursery._be_worker = slow_become, slow_be_worker
+"""
+
+
+def test_a_supervisor_hears_of_the_stop_as_soon_as_it_has_been_forked():
+    with Slow() as daemon:
+        before = set(children(daemon.keeper))
+        os.kill(daemon.keeper, signal.SIGHUP)
+        wait_for(lambda: len(set(children(daemon.keeper)) - before) == 2)  # delivery's and the supervisor's
+        os.kill(daemon.keeper, signal.SIGTERM)
+        assert daemon.process
+        assert daemon.process.wait(10) == 0
+
+
+def test_a_worker_hears_of_the_stop_as_soon_as_it_has_been_forked():
+    with Slow("--workers-ahead=1") as daemon:
+        nursery = daemon.process_of("nursery")
+        (waiting,) = children(nursery)
+        with daemon.talk() as one:
+            one.hear(220)
+            wait_for(lambda: set(children(nursery)) - {waiting})
+            with daemon.talk():
+                wait_for(lambda: daemon.status()["active"] == 2)
+                os.kill(daemon.keeper, signal.SIGTERM)
+                one.hear(421)
+                assert daemon.process
+                assert daemon.process.wait(10) == 0
+
+
+def test_a_worker_that_was_just_forked_is_not_deaf_to_a_signal():
+    with Slow("--workers-ahead=2") as daemon:
+        nursery = daemon.process_of("nursery")
+        before = set(children(nursery))
+        with daemon.talk() as talk:
+            talk.hear(220)
+            (young,) = wait_for(lambda: set(children(nursery)) - before)  # type: ignore[misc]  # what it is true of
+            os.kill(young, signal.SIGTERM)
+            wait_for(lambda: young not in children(nursery), 5)
+        daemon.expected.append("cannot make a process")

@@ -20,7 +20,7 @@ import gc
 import signal
 import time
 
-from msmtp.daemon import events, privileges, roles, service, throttle, titles
+from msmtp.daemon import events, forks, privileges, roles, service, throttle, titles
 from msmtp.daemon.channel import Channel, pair
 from msmtp.daemon.journal import complain, complain_of
 from msmtp.daemon.loop import Loop
@@ -204,7 +204,7 @@ class Keeper:
         """Make a process.  Raises OSError; there is none then."""
         ours, theirs = pair()
         try:
-            pid = os.fork()
+            pid = forks.fork()
             if not pid:
                 self.become(generation, which, theirs, ours)
             return Child(which, pid, ours)
@@ -219,7 +219,7 @@ class Keeper:
         status = 70
         try:
             os.close(ours)
-            self.loop.close()
+            self.loop.close()  # signals wait until there is another that hears of them
             roles.PROCESSES[which](self, generation, theirs)
             status = 0
         except Failure as failure:

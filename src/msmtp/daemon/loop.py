@@ -14,6 +14,7 @@ import signal
 from heapq import heapify, heappop, heappush
 from time import monotonic
 
+from msmtp.daemon import forks
 from msmtp.system import os
 
 TYPE_CHECKING = False
@@ -93,7 +94,8 @@ class Loop:
     def on_signals(self, calls: dict[int, Callable[[], None]]) -> None:
         """Have each of these called when its signal has come; several of one kind may be told as one.
 
-        Replaces all signals asked for before, which then do what they do by default.
+        Replaces all signals asked for before, which then do what they do by default.  Signals that have waited since
+        the fork come now.
         """
         self._release_signals()
         reads, writes = os.pipe()
@@ -104,6 +106,7 @@ class Loop:
         signal.set_wakeup_fd(writes, warn_on_full_buffer=False)  # a full pipe holds a note already
         for number in calls:
             signal.signal(number, _left_to_the_loop)
+        forks.heed()
         self.watch(reads, self._on_notes)
 
     def _release_signals(self) -> None:

@@ -19,7 +19,7 @@ from __future__ import annotations
 import signal
 
 from msmtp import sandbox
-from msmtp.daemon import descriptors, events, privileges, standing, titles, worker
+from msmtp.daemon import descriptors, events, forks, privileges, standing, titles, worker
 from msmtp.daemon.channel import Channel, ChannelGone, pair
 from msmtp.daemon.requests import BARREN, BORN, DIED, GROW
 from msmtp.daemon.wire import Termination
@@ -61,9 +61,8 @@ def run(control: int, settings: Settings, roles: Roles | None, user: User, journ
         descriptors.keep_only({control, *journal.descriptors(), *(roles.descriptors() if roles else ())})
         titles.set_title(ROLE)
         for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
-            signal.signal(
-                number, signal.SIG_IGN
-            )  # what is sent to all alike is the keeper's; this ends with the channel
+            signal.signal(number, signal.SIG_IGN)  # sent to all alike, it is the keeper's; this ends with the channel
+        forks.heed()
         privileges.drop(user)
         if roles:
             standing.enter(roles.nursery, settings, journal)
@@ -114,7 +113,7 @@ class Nursery:
         termination = None
         try:
             termination = Termination()
-            pid = os.fork()
+            pid = forks.fork()
             if not pid:
                 self._be_worker(ours, theirs, termination)
             self._children += 1
@@ -142,6 +141,8 @@ class Nursery:
         try:
             os.close(other_end)
             os.close(self._channel.fileno())
+            termination.install()  # so that what waited since the fork, when this process ignored it, is heard now
+            forks.heed()
             worker.run(control, self._settings, self._prepared, self._settings.sandbox, termination)
         finally:
             os._exit(70)  # noqa: SLF001 - public, whatever its name says

@@ -31,6 +31,6 @@ def heed(loop: Loop, drain: Callable[[], None], **more: Callable[[], None]) -> N
 
     ``more``: what else is heeded, by the signals' names.
     """
-    loop.on_signals({signal.SIGTERM: drain, **{getattr(signal, name): call for name, call in more.items()}})
     for number in (signal.SIGHUP, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
+    loop.on_signals({signal.SIGTERM: drain, **{getattr(signal, name): call for name, call in more.items()}})

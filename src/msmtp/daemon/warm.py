@@ -20,7 +20,7 @@ import sys
 from contextlib import suppress
 from importlib import import_module
 
-from msmtp.daemon import ahead, requests, titles
+from msmtp.daemon import ahead, forks, requests, titles
 from msmtp.daemon.channel import Channel, pair
 from msmtp.daemon.descriptors import keep_only
 from msmtp.daemon.runner import DEFAULT_SIGNALS
@@ -231,18 +231,11 @@ def prime_tls() -> None:
 
 
 def fork(told: Callable[[], Run]) -> int:
-    """Fork a child that becomes msmtp once it is told how; its process.  Raises OSError.
-
-    Until the child has signals of its own, what comes for it waits: it would be noted for this process.
-    """
-    before = _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
-    try:
-        pid = os.fork()
-        if not pid:
-            be_msmtp(told)
-        return pid
-    finally:
-        _signal.pthread_sigmask(_signal.SIG_SETMASK, before)
+    """Fork a child that becomes msmtp once it is told how; its process.  Raises OSError."""
+    pid = forks.fork()
+    if not pid:
+        be_msmtp(told)
+    return pid
 
 
 def be_msmtp(told: Callable[[], Run]) -> NoReturn:
@@ -282,7 +275,7 @@ def reset_signals() -> None:
     for number in (_signal.SIGPIPE, _signal.SIGXFSZ):
         _signal.signal(number, _signal.SIG_IGN)
     _signal.signal(_signal.SIGINT, _signal.default_int_handler)
-    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+    forks.heed()
 
 
 def set_environment(environment: dict[bytes, bytes]) -> None:

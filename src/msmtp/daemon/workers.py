@@ -22,7 +22,7 @@ from contextlib import suppress
 from time import monotonic
 
 from msmtp import sandbox
-from msmtp.daemon import events, nursery, worker
+from msmtp.daemon import events, forks, nursery, worker
 from msmtp.daemon.channel import Channel, ChannelGone, ChannelShort, pair
 from msmtp.daemon.requests import BARREN, BORN, CONNECTION, DIED, ENDED, GROW, NOTE, SWAP
 from msmtp.daemon.wire import Late, await_message
@@ -169,7 +169,7 @@ class Workers:
             self._fail(os.strerror(error.errno or 0))
             return
         try:
-            pid = os.fork()
+            pid = forks.fork()
         except OSError as error:
             os.close(ours)
             os.close(theirs)
