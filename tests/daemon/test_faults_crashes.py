@@ -214,11 +214,16 @@ def test_fault_71_storms_of_signals_change_nothing():
         assert [pid for name in SHRUGGED_OFF for pid in daemon.processes().get(name, [])] == list(pids)
 
 
-def test_fault_71_84_a_storm_of_reloads_refuses_nobody_and_loses_nothing():
-    with Msmtpd(expected=("refused connection from a client: stopping",)) as daemon:
+def test_fault_71_84_a_storm_of_reloads_refuses_nobody_and_loses_nothing(tmp_path):
+    """Nor does it forget the last one: what the options say then is in force in the end."""
+    options = tmp_path / "options"
+    tmp_path.chmod(0o755)
+    options.write_text("")
+    with Msmtpd(f"--config={options}", expected=("refused connection from a client: stopping",)) as daemon:
         ended = time.monotonic() + 4
         mails = 0
         while time.monotonic() < ended:
+            options.write_text(f"max-sessions {100 + mails}\n")
             for _ in range(30):
                 os.kill(daemon.keeper, signal.SIGHUP)
             with daemon.talk() as client:
@@ -228,6 +233,7 @@ def test_fault_71_84_a_storm_of_reloads_refuses_nobody_and_loses_nothing():
         assert mails > 20
         assert daemon.status()["generation"] > 3
         daemon.mails(mails)
+        wait_for(lambda: daemon.status()["slots"] == 99 + mails, 20)
         wait_for(lambda: len(daemon.processes().get("supervisor", [])) == 1, 20)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from tests.support import abuse
-from tests.support.daemon import Msmtpd, children, pause, waits
+from tests.support.daemon import Msmtpd, children, is_there, pause, waits
 from tests.support.processes import wait_for
 
 from msmtp.daemon import keeper
@@ -338,3 +338,28 @@ def test_a_worker_that_was_just_forked_is_not_deaf_to_a_signal():
             os.kill(young, signal.SIGTERM)
             wait_for(lambda: young not in children(nursery), 5)
         daemon.expected.append("cannot make a process")
+
+
+class Brief(Changed):
+    """With little time for the mails that are under way at the end."""
+
+    change = "from msmtp.daemon import wire; wire.FINISHING = 1.0"
+
+
+def test_no_process_is_left_by_a_stop_however_slow_a_client_is():
+    with Brief() as daemon, daemon.talk() as talk:
+        daemon._looked_at = True  # the session lasts as long as the daemon
+        talk.greet()
+        talk.envelope()
+        everybody = daemon.tree()
+        os.kill(daemon.keeper, signal.SIGTERM)
+        assert daemon.process
+        ends = time.monotonic() + 8
+        while daemon.process.poll() is None and time.monotonic() < ends:
+            with contextlib.suppress(OSError):
+                talk.send(b"a line\r\n")
+            pause(0.05)
+        assert daemon.process.poll() == 0
+        assert not any(map(is_there, everybody))
+        talk.hear("421")
+        assert not daemon.mails(0)

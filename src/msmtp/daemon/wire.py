@@ -27,6 +27,10 @@ _FLAGS = _socket.MSG_DONTWAIT | _socket.MSG_NOSIGNAL
 _LATEST = 3_600.0  # seconds; poll(2) takes no more than fit into an int
 
 
+FINISHING = 70.0  # seconds for the mail that is under way when SIGTERM comes; the keeper's patience is longer
+_NEVER = float("inf")
+
+
 class Late(Exception):  # noqa: N818 - not an error of the program: a fact about the peer
     """The deadline has passed."""
 
@@ -43,10 +47,10 @@ class Termination:
     """The note that SIGTERM leaves: ``asked``, and a descriptor that becomes readable.
 
     Made before the sandbox is entered, which has no pipes.  ``control``: a channel whose end says the same (of
-    who may send no signal, and of who has ended), -1 for none.
+    who may send no signal, and of who has ended), -1 for none.  ``until``: when what is under way has to be finished.
     """
 
-    __slots__ = ("_asked", "control", "reads", "writes")
+    __slots__ = ("_asked", "control", "reads", "until", "writes")
 
     def __init__(self) -> None:
         self.reads, self.writes = os.pipe()
@@ -54,6 +58,7 @@ class Termination:
             os.set_blocking(end, False)
         self._asked = False
         self.control = -1
+        self.until = _NEVER
 
     def install(self) -> None:
         """Be told of SIGTERM; what a terminal sends to all processes alike is left to the supervisor."""
@@ -68,7 +73,12 @@ class Termination:
         os.close(self.writes)
 
     def _note(self, _number: int, _frame: object) -> None:
-        self._asked = True
+        self._ask()
+
+    def _ask(self) -> None:
+        if not self._asked:
+            self._asked = True
+            self.until = monotonic() + FINISHING
 
     @property
     def asked(self) -> bool:
@@ -78,13 +88,14 @@ class Termination:
     def take(self) -> None:
         """Note that it has come, so that its descriptor is readable no more."""
         try:
-            self._asked = _signal.SIGTERM in os.read(self.reads, 4_096) or self._asked
+            if _signal.SIGTERM in os.read(self.reads, 4_096):
+                self._ask()
         except BlockingIOError:
             return
 
     def end(self) -> None:
         """Note that the end of ``control`` has come."""
-        self._asked = True
+        self._ask()
         self.control = -1
 
     def await_first(self, descriptor: int) -> None:
@@ -158,6 +169,9 @@ class Wire:
         while True:
             if interruptible and self._termination.asked:
                 raise Terminated
+            until = min(until, self._termination.until)
+            if monotonic() >= self._termination.until:  # a client that says a little all the time has no right to more
+                raise Late
             ready = [descriptor for descriptor, _ in self._poll.poll(milliseconds(until))]
             if not ready:
                 if monotonic() >= until:
