@@ -146,7 +146,7 @@ NOTE = Request(
     21, "NOTE", "worker", "supervisor", (_octets("text", LINE),), 0, "after CONNECTION",
     "for the log, with this session's number",
 )  # fmt: skip
-SWAP = Request(22, "SWAP", "worker", "supervisor", (), 0, "once", "hand my connection to a TLS process")
+SWAP = Request(22, "SWAP", "worker", "supervisor", (), 0, "until SWAPPED", "hand my connection to a TLS process")
 SWAPPED = Request(
     23, "SWAPPED", "supervisor", "worker", (), 2, "after SWAP",
     "done; the descriptors: a stream of plain text in the connection's place, and a channel to the TLS process",
