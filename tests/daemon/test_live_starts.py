@@ -353,7 +353,8 @@ def test_inetd(name, who, sandbox, folder, recorder):
             said = b""
             for line in (*CLIENT_SAYS[:-1], *CLIENT_SAYS[1:]):
                 while not (said.endswith(b"\n") and said.splitlines()[-1][3:4] == b" "):
-                    assert (block := connection.recv(4096)), said
+                    block = connection.recv(4096)
+                    assert block, said
                     said += block
                 connection.sendall(line)
                 said += b"|\n"
