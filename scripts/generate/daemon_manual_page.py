@@ -87,8 +87,8 @@ the machine. A `--socket` with permissions is the other way to let in only some.
 
 Passwords are fetched at the start and whenever the options are read again, by a process that then ends. What is kept is
 good for checking a password, not for using it elsewhere. A command or a credential may also give just that, in place of
-the password: a line such as `SCRAM-SHA-256$4096:salt$stored:server`, as some databases have it. If there are several such
-lines, they must have the same number of iterations, and salts of one length, as these show to everybody.
+the password: a line such as `SCRAM-SHA-256$4096:salt$stored:server`, as some databases have it. If there are several
+such lines, they must have the same number of iterations, and salts of one length, as these show to everybody.
 
 After a wrong password, the next answers to the same source (an address, an IPv6 network of 64 bits, or a user of this
 machine) are held back by a few seconds, and those to others for a minute by one second. Nobody is ever locked out.

@@ -1,4 +1,4 @@
-"""Slots: how many sessions there may be at a time, for all processes that give sessions to workers.
+"""Slots: a counting semaphore of the sessions at a time, for all processes that give sessions to workers.
 
 A slot is an octet of a file in memory, and is taken by a lock on it.  The supervisor takes one before it gives a
 connection to a worker and gives it back when that worker has been waited for; nobody else does either.  The keeper
