@@ -53,12 +53,13 @@ letters, digits and `.@_+/=-` is refused (553).
 The command runs as the user of msmtpd (see `--user`), in a process group of its own, with an environment that is
 described below, and with no other file open than standard input, output and error. What it prints never gets to the
 client, but for the last line if it fails. After `--command-timeout`, or when the daemon has to end, all that it has
-started is ended with it.
+started is ended with it; with `--inetd`, but for what has made itself a daemon.
 
 Its exit code decides what the client is told:
 
 - 0: the mail was taken (250).
-- LATER: the client should try again later (451). The same if it was ended by a signal or by the time limit.
+- LATER: the client should try again later (451). The same if it was ended by a signal or by the time limit; and, if it
+  is msmtp, for a code that msmtp has not: it could not be started, while it is being upgraded, say.
 - any other: the mail is refused for good (554).
 
 A mail has one outcome, for all its recipients. With `--lmtp` it is told once for each.

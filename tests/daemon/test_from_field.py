@@ -140,7 +140,7 @@ def with_registry(value: bytes) -> list[str]:
     try:
         field = message_from_bytes(b"From:" + value + b"\n\n", policy=policy.default)["from"]
         return [each.addr_spec for each in field.addresses]
-    except Exception:
+    except Exception:  # whatever it is, that reader shows nothing
         return []
 
 

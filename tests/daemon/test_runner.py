@@ -135,3 +135,12 @@ def test_a_list_of_children_that_cannot_be_read_ends_nothing(monkeypatch):
     monkeypatch.setattr(runner.os, "read", fail)
     commands.turn(10, 2)
     assert [end.code for end in commands.ends] == [3, 4]
+
+
+def test_an_end_that_is_not_known_is_no_success():
+    """As when somebody else has waited for it, or it has not ended after all."""
+    running = os.posix_spawn("/bin/sleep", ["sleep", "1000"], {})
+    assert runner._reaped(running) == -signal.SIGKILL
+    os.kill(running, signal.SIGTERM)
+    os.waitpid(running, 0)
+    assert runner._reaped(running) == -signal.SIGKILL

@@ -186,6 +186,7 @@ def settings_file(environment: Mapping[bytes, bytes]) -> str:
         return ""
 
 
+# Whatever keeps it from being msmtp, it is told in a line and with a code that means later; a signal, too.
 _START = """import sys
 sys.argv[0] = "msmtp"
 try:
